@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * record_ext.h - what this library adds to record.h: reasons, options,
+ * statistics, events, and waiting for the end of a finite source.
+ */
+#ifndef MSP_RECORD_EXT_H
+#define MSP_RECORD_EXT_H
+
+#include <stdint.h>
+
+#include <msp/record.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where a session is in its life. */
+typedef enum {
+    RECORD_REGISTERED = 0, /* never started, or stopped since */
+    RECORD_STARTING = 1,   /* in record_start() */
+    RECORD_RUNNING = 2,
+    RECORD_FINISHED = 3, /* a finite source ended and was delivered */
+    RECORD_FAILED = 4,   /* broken off; record_stop() has the reason */
+    RECORD_STOPPING = 5  /* in record_stop() */
+} record_state_t;
+
+/* Figures of one session since its last start. New fields are added at the
+ * end; `size` tells which of them the caller knows. */
+typedef struct {
+    uint32_t size;            /* in: sizeof(record_stats_t); out: bytes filled */
+    uint32_t state;           /* a record_state_t */
+    uint64_t read_bytes;      /* taken from the source */
+    uint64_t sent_bytes;      /* handed to the destination, payload only */
+    uint64_t left_bytes;      /* not delivered when the session ended */
+    uint64_t dropped_bytes;   /* refused by a full ring while the session ran */
+    uint32_t ring_length;     /* capacity of the source ring, 0 for other sources */
+    uint32_t ring_high_water; /* most bytes seen waiting in it */
+} record_stats_t;
+
+typedef enum {
+    RECORD_EVENT_CONNECTED = 1,
+    RECORD_EVENT_DISCONNECTED = 2,
+    RECORD_EVENT_FINISHED = 3,
+    RECORD_EVENT_ERROR = 4,
+    RECORD_EVENT_OVERFLOW = 5 /* the producer was refused bytes by a full ring */
+} record_event_type_t;
+
+typedef struct {
+    uint32_t size;       /* bytes filled by the library */
+    uint32_t type;       /* a record_event_type_t */
+    int32_t error;       /* a negative errno value, or 0 */
+    uint64_t bytes;      /* OVERFLOW: bytes refused since the last such event */
+    const char *message; /* one sentence, valid during the call */
+} record_event_t;
+
+/* Hears what happens to a session. Called on one thread of the library, in
+ * order, never two at a time; a slow one delays the next, not the stream. */
+typedef void (*record_event_func)(rec_hdl_t hdl, const record_event_t *event, void *arg);
+
+/* Tells the library's version, "MAJOR.MINOR.PATCH".
+ *
+ * Ownership: the library's, for ever.
+ * Threads:   any; never blocks, and starts nothing.
+ * Returns:   the version, never NULL.
+ */
+const char *record_version(void);
+
+/* Tells why this thread's last record_* call failed: one line that names the
+ * argument and what to do about it.
+ *
+ * Ownership: the library's; valid until this thread's next record_* call.
+ * Threads:   any, each with its own line; never blocks, and starts nothing.
+ * Returns:   the line, "" after a success, never NULL.
+ */
+const char *record_last_error(void);
+
+/* Sets an option of one session; the README has the table. For a program that
+ * cannot be changed the environment does the same: option connect_timeout is
+ * MSP_RECORD_CONNECT_TIMEOUT. The call wins.
+ *
+ * Ownership: both strings are copied.
+ * Threads:   any; not while the session runs.
+ * Returns:   0; -ENOENT for an unknown key; -EINVAL for a value that does not
+ *            fit or no session; -EBUSY while it runs.
+ */
+int record_set_option(rec_hdl_t hdl, const char *key, const char *value);
+
+/* Fills a struct whose `size` the caller has set.
+ *
+ * Ownership: writes no more than stats->size bytes.
+ * Threads:   any; never blocks.
+ * Returns:   0; -EINVAL for no session, NULL, or a size under 8.
+ */
+int record_get_stats(rec_hdl_t hdl, record_stats_t *stats);
+
+/* Sets what hears of events; NULL removes it.
+ *
+ * Ownership: arg stays the caller's, in use until record_stop() has returned.
+ * Threads:   any; not while the session runs.
+ * Returns:   0; -EINVAL for no session; -EBUSY while it runs.
+ */
+int record_set_event_cb(rec_hdl_t hdl, record_event_func cb, void *arg);
+
+/* Waits until a finite source is delivered (RECORD_FINISHED). A session that
+ * is stopped meanwhile ends the wait too.
+ *
+ * Ownership: none.
+ * Threads:   any; blocks for timeout_ms milliseconds at most, < 0 for ever.
+ * Returns:   0 when finished or stopped; -ETIMEDOUT; -EINVAL for no session or
+ *            one that was never started; -EDEADLK inside the session's own
+ *            callback; what broke the session, if it failed.
+ */
+int record_wait(rec_hdl_t hdl, int timeout_ms);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -37,7 +37,7 @@ typedef struct {
  *            them has been stopped.
  * Threads:   any, one at a time for a ring.
  * Returns:   0; -EINVAL for NULL or size < 2; -ENOMEM when too many rings are
- *            alive (32,768 always fit).
+ *            alive (some 16,000 fit).
  */
 int ringbuffer_create(dev_ringbuf_t *rb, char *buffer, int size);
 

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+
+package capi
+
+/*
+#include <stdlib.h>
+#include "callback.h"
+*/
+import "C"
+
+import (
+	"syscall"
+	"unsafe"
+
+	"msprecord/internal/core"
+	"msprecord/internal/doorbell"
+)
+
+//export goRecordSetReady
+func goRecordSetReady(handle C.uintptr_t, fn C.data_ready_func, arg C.uintptr_t) {
+	setCallback(handle, "record_set_data_ready_cb", func(c *core.Callbacks) {
+		c.Ready = nil
+		if fn != nil {
+			c.Ready = func(w *doorbell.Waker) (core.Waiter, error) { return newThread(fn, arg, handle, w) }
+		}
+	})
+}
+
+//export goRecordSetRelease
+func goRecordSetRelease(handle C.uintptr_t, fn C.data_release_func, arg C.uintptr_t) {
+	setCallback(handle, "record_set_data_release_cb", func(c *core.Callbacks) {
+		c.Release = nil
+		if fn != nil {
+			c.Release = func() { C.msp_call_release(fn, arg, handle) }
+		}
+	})
+}
+
+//export goRecordSetEvent
+func goRecordSetEvent(handle C.uintptr_t, fn C.record_event_func, arg C.uintptr_t) C.int {
+	return setCallback(handle, "record_set_event_cb", func(c *core.Callbacks) {
+		c.Event = nil
+		if fn != nil {
+			c.Event = func(e core.Event) { callEvent(fn, arg, handle, e) }
+		}
+	})
+}
+
+func setCallback(handle C.uintptr_t, function string, set func(*core.Callbacks)) C.int {
+	return with(handle, function, func(s *core.Session) error {
+		return s.Configure(func(_ *int, _ *core.Options, c *core.Callbacks) error {
+			set(c)
+			return nil
+		})
+	})
+}
+
+func callEvent(fn C.record_event_func, arg C.uintptr_t, handle C.uintptr_t, e core.Event) {
+	message := C.CString(e.Message)
+	defer C.free(unsafe.Pointer(message))
+	event := C.record_event_t{
+		size:    C.sizeof_record_event_t,
+		_type:   C.uint32_t(e.Type),
+		error:   C.int32_t(e.Err),
+		bytes:   C.uint64_t(e.Bytes),
+		message: message,
+	}
+	C.msp_call_event(fn, &event, arg, handle)
+}
+
+// A thread is the C thread of one session's data_ready.
+type thread struct{ c *C.struct_msp_callback }
+
+func newThread(fn C.data_ready_func, arg C.uintptr_t, handle C.uintptr_t, w *doorbell.Waker) (core.Waiter, error) {
+	var t thread
+	if errno := C.msp_callback_new(&t.c, fn, arg, handle, C.uint32_t(w.ID)); errno != 0 {
+		return nil, syscall.Errno(errno)
+	}
+	return t, nil
+}
+
+func (t thread) Call()      { C.msp_callback_call(t.c) }
+func (t thread) Busy() bool { return C.msp_callback_busy(t.c) != 0 }
+func (t thread) Interrupt() { C.msp_callback_interrupt(t.c) }
+func (t thread) Close()     { C.msp_callback_close(t.c) }

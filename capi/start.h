@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * start.h - the Go runtime, started at first use and refused in a forked child.
+ */
+#ifndef MSP_START_H
+#define MSP_START_H
+
+#include <signal.h>
+
+/* Starts the Go runtime once. Every exported function that goes into Go calls
+ * this first: one that forgot would wait for ever for a runtime that nobody
+ * started. Returns 0, or -ENOTSUP in a child forked after first use. */
+int msp_go_start(void);
+
+/* Blocks, on the calling thread, the signals that are the program's business,
+ * and saves the mask: for the moment in which a library thread is made. */
+void msp_block_signals(sigset_t *saved);
+
+#endif

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+
+package core
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// The errors of a session's life. What an endpoint met wraps its own errno.
+var (
+	errNoSession = wrap("no such session: it was never registered, or is unregistered already", syscall.EINVAL)
+	errRunning   = wrap("the session runs: call record_stop first", syscall.EBUSY)
+	errStarted   = wrap("the session runs already: call record_stop before starting it again", syscall.EALREADY)
+	errInside    = wrap("called inside the session's own callback: the session ends after it, and record_stop from another thread waits for that", syscall.EDEADLK)
+	errCanceled  = wrap("stopped while it was starting", syscall.ECANCELED)
+	errTimeout   = wrap("stop_timeout is over", syscall.ETIMEDOUT)
+)
+
+type lifeError struct {
+	text  string
+	errno syscall.Errno
+}
+
+func wrap(text string, errno syscall.Errno) error { return &lifeError{text, errno} }
+func (e *lifeError) Error() string                { return e.text }
+func (e *lifeError) Unwrap() error                { return e.errno }
+
+// Errno is the negative number that an error is to a C caller, 0 for nil.
+func Errno(err error) int {
+	var errno syscall.Errno
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &errno) && errno != 0:
+		return -int(errno)
+	case errors.Is(err, os.ErrNotExist):
+		return -int(syscall.ENOENT)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return -int(syscall.ETIMEDOUT)
+	}
+	return -int(syscall.EIO)
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+
+package core
+
+import (
+	"sync"
+	"time"
+)
+
+// EventType is a record_event_type_t.
+type EventType int
+
+const (
+	Connected    EventType = 1
+	Disconnected EventType = 2
+	Finished     EventType = 3
+	Failed       EventType = 4
+	Overflow     EventType = 5
+)
+
+// An Event is something an app may want to hear of.
+type Event struct {
+	Type    EventType
+	Err     int    // negative errno, or 0
+	Bytes   uint64 // Overflow: bytes refused since the last such event
+	Message string
+}
+
+type queuedEvent struct {
+	session *Session
+	deliver func(Event)
+	event   Event
+}
+
+// events are delivered in order by one goroutine for all sessions, which
+// lives while there are any.
+var events = newEventQueue()
+
+type eventQueue struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	queue   []queuedEvent
+	current *Session // whose callback runs
+	running bool
+}
+
+func newEventQueue() *eventQueue {
+	q := &eventQueue{}
+	q.changed = sync.NewCond(&q.mu)
+	return q
+}
+
+func (q *eventQueue) add(e queuedEvent) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.queue = append(q.queue, e)
+	if !q.running {
+		q.running = true
+		go q.deliver()
+	}
+}
+
+func (q *eventQueue) deliver() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.queue) > 0 {
+		e := q.queue[0]
+		q.queue = q.queue[1:]
+		q.current = e.session
+		q.mu.Unlock()
+		e.deliver(e.event)
+		q.mu.Lock()
+		q.current = nil
+		q.changed.Broadcast()
+	}
+	q.running = false
+}
+
+// settle waits until no event of a session is queued or being delivered. At
+// the deadline it takes back what is queued, and reports false if a callback
+// still runs.
+func (q *eventQueue) settle(s *Session, deadline time.Time) bool {
+	alarm := time.AfterFunc(time.Until(deadline), func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.changed.Broadcast()
+	})
+	defer alarm.Stop()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.holds(s) && time.Now().Before(deadline) {
+		q.changed.Wait()
+	}
+	kept := q.queue[:0]
+	for _, e := range q.queue {
+		if e.session != s {
+			kept = append(kept, e)
+		}
+	}
+	q.queue = kept
+	return q.current != s
+}
+
+func (q *eventQueue) holds(s *Session) bool {
+	if q.current == s {
+		return true
+	}
+	for _, e := range q.queue {
+		if e.session == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"msprecord/internal/doorbell"
+)
+
+// A run is a session between one start and its stop.
+type run struct {
+	pump
+	session   *Session
+	options   Options
+	callbacks Callbacks
+	cancel    context.CancelCauseFunc
+	gauge     gauge // nil where the source is no ring
+	refused   uint64
+	warned    time.Time
+
+	opened chan struct{} // closed when start has opened both ends, or failed
+	ended  chan struct{} // closed when the pump is over; then err is set
+	err    error
+	left   atomic.Int64
+
+	stopped chan struct{} // closed when stop is over; then stopErr is set
+	stopErr error
+
+	ready atomic.Bool // source and sink can be asked for figures
+}
+
+// A gauge is a source that can tell about its ring.
+type gauge interface {
+	Ring() (length, highWater int, refused uint64)
+}
+
+// newRun takes what start may use; the caller holds the session's lock.
+func newRun(s *Session) *run {
+	r := &run{
+		session: s, options: s.options, callbacks: s.callbacks,
+		opened: make(chan struct{}), ended: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	r.chunk = s.chunk
+	r.looked = r.watchRing
+	return r
+}
+
+// open opens the waker, the source, the thread for data_ready and the sink, in
+// this order, and on failure closes what it had opened.
+func (r *run) open(from, to target) (err error) {
+	if r.waker, err = doorbell.New(); err != nil {
+		return err
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("a fault of the library, please report it: %v: %w", fault, syscall.EIO)
+		}
+		if err != nil {
+			_ = r.closeEnds()
+			r.closeWaiter()
+		}
+	}()
+	o := opening{ctx: r.ctx, waker: r.waker, chunk: r.chunk, options: r.options}
+	if r.source, err = from.source(o); err != nil {
+		return fmt.Errorf("source %w", err)
+	}
+	r.gauge, _ = r.source.(gauge)
+	if r.callbacks.Ready != nil {
+		if r.waiter, err = r.callbacks.Ready(r.waker); err != nil {
+			return fmt.Errorf("no thread for data_ready (raise the limit on threads, or let sessions share): %w", err)
+		}
+	}
+	if r.sink, err = to.sink(o); err != nil {
+		return err
+	}
+	r.ready.Store(true)
+	return nil
+}
+
+func (r *run) closeEnds() error {
+	var err error
+	if r.sink != nil {
+		err = r.sink.Close()
+	}
+	if r.source != nil {
+		err = errors.Join(err, r.source.Close())
+	}
+	r.cancel(nil)
+	return err
+}
+
+func (r *run) closeWaiter() {
+	if r.waiter != nil {
+		r.waiter.Close()
+	}
+	r.waker.Close()
+}
+
+// finish closes both ends after the pump, and counts what stays behind.
+func (r *run) finish(err error) {
+	r.watchRing()
+	left := r.source.Remaining() + r.read.Load() - r.sink.Sent()
+	if closeErr := r.closeEnds(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		return
+	}
+	r.left.Store(left)
+	r.err = fmt.Errorf("%w: %d bytes were not sent; of the %d that were, some may not have arrived", err, left, r.sink.Sent())
+}
+
+// watchRing reports what the producer was refused.
+func (r *run) watchRing() {
+	if r.gauge == nil {
+		return
+	}
+	_, _, refused := r.gauge.Ring()
+	if refused == r.refused {
+		return
+	}
+	if now := time.Now(); now.Sub(r.warned) > time.Second {
+		r.warned = now
+		Log(LogWarn, fmt.Sprintf("%s: the ring was full: %d bytes were refused so far", r.session.name, refused))
+	}
+	r.tellEvent(Event{Type: Overflow, Bytes: refused - r.refused, Message: "the ring was full"})
+	r.refused = refused
+}
+
+func (r *run) tell(t EventType, err error, message string) {
+	r.tellEvent(Event{Type: t, Err: Errno(err), Message: message})
+}
+
+func (r *run) tellEvent(e Event) {
+	if r.callbacks.Event != nil {
+		events.add(queuedEvent{r.session, r.callbacks.Event, e})
+	}
+}
+
+// end fixes the end of the stream at what is in the source now.
+func (r *run) end() {
+	r.source.SetEnd()
+	r.ending.Store(true)
+	r.waker.Wake()
+}
+
+// stop is the protocol of record_stop, each step bounded by stop_timeout: fix
+// the end, release the callback, deliver the tail, let go of everything.
+func (r *run) stop() error {
+	deadline := time.Now().Add(r.options.StopTimeout)
+	alarm := time.NewTimer(r.options.StopTimeout)
+	defer alarm.Stop()
+	again := time.NewTicker(releaseEvery)
+	defer again.Stop()
+
+	r.end()
+	r.release()
+	for over := false; !over; {
+		select {
+		case <-r.ended:
+			over = true
+		case <-again.C:
+			if r.blocked() {
+				r.release()
+			}
+		case <-alarm.C:
+			r.cancel(errTimeout)
+			<-r.ended // nothing it does outlasts the cancel
+			over = true
+		}
+	}
+	// The waker's tokens are ours now that the pump is over.
+	for r.blocked() && time.Now().Before(deadline) {
+		select {
+		case <-r.waker.C:
+		case <-again.C:
+			if r.blocked() {
+				r.release()
+			}
+		case <-alarm.C:
+		}
+	}
+	stuck := r.blocked()
+	r.closeWaiter()
+	if !events.settle(r.session, deadline) {
+		return errors.Join(r.err, fmt.Errorf("the event callback has not returned: %w", syscall.ETIMEDOUT))
+	}
+	if stuck && r.err == nil {
+		return fmt.Errorf("data_ready has not returned (set a data_release callback that wakes it; its memory is still in use): %w", syscall.ETIMEDOUT)
+	}
+	return r.err
+}
+
+func (r *run) blocked() bool { return r.waiter != nil && r.waiter.Busy() }
+
+// release makes data_ready return: by waking its msp_* waits, and by the
+// app's own callback.
+func (r *run) release() {
+	if r.waiter != nil {
+		r.waiter.Interrupt()
+	}
+	if r.callbacks.Release != nil {
+		r.callbacks.Release()
+	}
+}
+
+func (r *run) fill(s *Stats) {
+	s.Left = r.left.Load()
+	if !r.ready.Load() {
+		return
+	}
+	s.Read, s.Sent = r.read.Load(), r.sink.Sent()
+	if r.gauge != nil {
+		s.RingLength, s.RingHighWater, s.Dropped = r.gauge.Ring()
+	}
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+
+// Package core is what a record session is: its place in the handle table,
+// its life, and the pump that moves its chunks. It knows nothing of C.
+package core
+
+import (
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	"msprecord/internal/doorbell"
+)
+
+// State is a record_state_t.
+type State int
+
+const (
+	StateRegistered State = 0
+	StateStarting   State = 1
+	StateRunning    State = 2
+	StateFinished   State = 3
+	StateFailed     State = 4
+	StateStopping   State = 5
+)
+
+const (
+	defaultChunk = 4096
+	maxChunk     = 16 << 20
+)
+
+// releaseEvery is how often stop repeats data_release while data_ready blocks.
+const releaseEvery = 100 * time.Millisecond
+
+// Callbacks are an app's, as Go sees them; each may be nil.
+type Callbacks struct {
+	Ready   func(*doorbell.Waker) (Waiter, error) // makes the thread that data_ready runs on
+	Release func()                                // data_release, on the calling thread
+	Event   func(Event)
+}
+
+// A Session is a source and a destination, and their life. Any goroutine may
+// call its methods; inside says that the caller is in one of the session's own
+// callbacks.
+type Session struct {
+	Handle   uint64
+	name     string // for messages
+	from, to target
+
+	mu        sync.Mutex // never held while a callback or an endpoint works
+	state     State
+	gone      bool // unregistered
+	chunk     int
+	options   Options
+	callbacks Callbacks
+	run       *run // the current or the last, nil before the first
+}
+
+// Register makes a session from record_register's arguments.
+func Register(from, to string) (*Session, error) {
+	source, err := parse("from", from)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := parse("to", to)
+	if err != nil {
+		return nil, err
+	}
+	if same(source, sink) {
+		return nil, fmt.Errorf("to %q: source and destination are the same: %w", shown(to), syscall.EINVAL)
+	}
+	options, err := defaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{
+		name: shown(from) + " -> " + shown(to),
+		from: source, to: sink, chunk: defaultChunk, options: options,
+	}
+	enroll(s)
+	return s, nil
+}
+
+// Configure changes what may change while the session does not run.
+func (s *Session) Configure(change func(chunk *int, o *Options, c *Callbacks) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.state {
+	case StateStarting, StateRunning, StateStopping:
+		return errRunning
+	}
+	return change(&s.chunk, &s.options, &s.callbacks)
+}
+
+// SetChunk sets the largest message.
+func (s *Session) SetChunk(n int) error {
+	return s.Configure(func(chunk *int, _ *Options, _ *Callbacks) error {
+		switch {
+		case n > maxChunk:
+			return fmt.Errorf("chunk_size=%d is over the most, %d bytes: %w", n, maxChunk, syscall.EINVAL)
+		case n <= 0:
+			n = defaultChunk
+		}
+		*chunk = n
+		return nil
+	})
+}
+
+// SetOption sets one option of the table.
+func (s *Session) SetOption(key, value string) error {
+	return s.Configure(func(_ *int, o *Options, _ *Callbacks) error { return o.Set(key, value) })
+}
+
+// Start opens both ends and sets the pump going.
+func (s *Session) Start() error {
+	r, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer close(r.opened)
+	// Not on the caller's thread: a dying server raises SIGPIPE on the thread
+	// that writes, and the library's own threads block it.
+	opened := make(chan error, 1)
+	go func() { opened <- r.open(s.from, s.to) }()
+	err = <-opened
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.state = StateRegistered
+		r.err = err
+		close(r.ended)
+		return err
+	}
+	s.state = StateRunning
+	go s.drive(r)
+	return nil
+}
+
+func (s *Session) begin() (*run, error) {
+	s.mu.Lock()
+	for s.state == StateFinished || s.state == StateFailed {
+		s.mu.Unlock()
+		_ = s.Stop(false) // tears the old run down; its failure was logged
+		s.mu.Lock()
+	}
+	defer s.mu.Unlock()
+	switch {
+	case s.gone:
+		return nil, errNoSession
+	case s.state != StateRegistered:
+		return nil, errStarted
+	}
+	s.state = StateStarting
+	s.run = newRun(s)
+	return s.run, nil
+}
+
+// drive runs the pump and records how it ended.
+func (s *Session) drive(r *run) {
+	r.tell(Connected, nil, "started")
+	err := r.pump.run()
+	r.finish(err)
+	s.mu.Lock()
+	stopping := s.state == StateStopping
+	if !stopping {
+		s.state = StateFinished
+		if err != nil {
+			s.state = StateFailed
+		}
+	}
+	s.mu.Unlock()
+	if r.err != nil {
+		Log(LogError, fmt.Sprintf("%s: %v", s.name, r.err))
+		r.tell(Failed, r.err, r.err.Error())
+	} else if !stopping {
+		r.tell(Finished, nil, "finished")
+	}
+	r.tell(Disconnected, nil, "ended")
+	close(r.ended)
+}
+
+// PreStop fixes the end of the stream.
+func (s *Session) PreStop() {
+	s.mu.Lock()
+	r, running := s.run, s.state == StateRunning
+	s.mu.Unlock()
+	if running {
+		r.end()
+	}
+}
+
+// Stop delivers what is there and ends the run.
+func (s *Session) Stop(inside bool) error {
+	if inside {
+		s.PreStop()
+		return errInside
+	}
+	s.mu.Lock()
+	r := s.run
+	switch s.state {
+	case StateRegistered:
+		s.mu.Unlock()
+		return nil
+	case StateStarting:
+		s.mu.Unlock()
+		r.cancel(errCanceled)
+		<-r.opened
+		return s.Stop(false) // it may have started all the same
+	case StateStopping:
+		s.mu.Unlock()
+		<-r.stopped
+		return r.stopErr
+	}
+	s.state = StateStopping
+	s.mu.Unlock()
+
+	r.stopErr = r.stop()
+	s.mu.Lock()
+	s.state = StateRegistered
+	s.mu.Unlock()
+	close(r.stopped)
+	return r.stopErr
+}
+
+// Unregister stops the session and forgets it.
+func (s *Session) Unregister(inside bool) error {
+	if inside {
+		return s.Stop(true)
+	}
+	s.mu.Lock()
+	s.gone = true
+	s.mu.Unlock()
+	err := s.Stop(false)
+	if !strike(s) {
+		return errNoSession
+	}
+	return err
+}
+
+// Wait waits for the end of the run, for ever where timeout is negative.
+func (s *Session) Wait(timeout time.Duration, inside bool) error {
+	if inside {
+		return errInside
+	}
+	s.mu.Lock()
+	r := s.run
+	s.mu.Unlock()
+	if r == nil {
+		return fmt.Errorf("the session was never started: %w", syscall.EINVAL)
+	}
+	var over <-chan time.Time
+	if timeout >= 0 {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-r.ended:
+		return r.err
+	case <-over:
+		return fmt.Errorf("the source has not ended within %v: %w", timeout, syscall.ETIMEDOUT)
+	}
+}
+
+// Stats are a session's figures since its last start.
+type Stats struct {
+	State                     State
+	Read, Sent, Left          int64
+	Dropped                   uint64
+	RingLength, RingHighWater int
+}
+
+// Stats reads the figures.
+func (s *Session) Stats() Stats {
+	s.mu.Lock()
+	state, r := s.state, s.run
+	s.mu.Unlock()
+	stats := Stats{State: state}
+	if r != nil {
+		r.fill(&stats)
+	}
+	return stats
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#include "doorbell.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+struct msp_bell msp_bell = {.fd = -1};
+
+void msp_bell_ring(uint32_t id)
+{
+    uint32_t word = id / 32u;
+    __atomic_fetch_or(&msp_bell.words[word], 1u << (id % 32u), __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&msp_bell.groups[word / 32u], 1u << (word % 32u), __ATOMIC_SEQ_CST);
+    if (__atomic_exchange_n(&msp_bell.rung, 1u, __ATOMIC_SEQ_CST))
+        return; /* whoever set it has written, and the listener scans after clearing it */
+    int fd = __atomic_load_n(&msp_bell.fd, __ATOMIC_RELAXED);
+    if (fd < 0)
+        return;
+    int saved = errno;
+    uint64_t one = 1;
+    /* Cannot block or fail: the counter is far from its end, `rung` sees to it. */
+    ssize_t n = write(fd, &one, sizeof(one));
+    (void)n;
+    errno = saved;
+}

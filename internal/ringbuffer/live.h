@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * live.h - the list of live rings: what a number in a URI resolves through,
+ * and where a sleeping session and a ring's other side find each other. The
+ * public struct has no room for either.
+ */
+#ifndef MSP_RING_LIVE_H
+#define MSP_RING_LIVE_H
+
+#include <stdint.h>
+
+#include <msp/ringbuffer.h>
+
+/* A ring sits in the bucket its address hashes to, so a look-up reads at most
+ * one bucket whatever happens meanwhile: wait-free for the producer. */
+#define RING_BUCKET 32u
+#define RING_SLOTS 65536u
+
+#define RING_READER 0
+#define RING_WRITER 1
+
+struct ring_state {
+    uint32_t generation; /* goes up when the ring in this slot ends */
+    uint32_t ending;     /* 1 while destroy waits */
+    uint32_t users;      /* sessions inside the ring's memory at this moment */
+    uint32_t claims;     /* bit RING_READER, RING_WRITER: a session has that side */
+    uint32_t parked[2];  /* doorbell id + 1 of the session asleep on that side */
+    uint64_t dropped;    /* bytes the producer was refused */
+};
+
+extern dev_ringbuf_t *ring_address[RING_SLOTS]; /* NULL: free */
+extern struct ring_state ring_states[RING_SLOTS];
+extern uint32_t ring_parked; /* sessions asleep in all; 0 keeps the producer out of here */
+
+/* The slot of a live ring, or -1. Compares addresses, dereferences nothing. */
+int ring_find(const dev_ringbuf_t *rb);
+
+/* Wakes the session asleep on a side of the ring, if one is. Wait-free. */
+void ring_wake(const dev_ringbuf_t *rb, int side);
+
+/* Counts bytes that did not fit. */
+void ring_refused(const dev_ringbuf_t *rb, uint32_t n);
+
+/* In a forked child: nobody sleeps here any more. */
+void ring_after_fork(void);
+
+#endif

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+
+// Package ringbuffer is the ring between a C producer and a session: the
+// producer's side in C (ring.c), the list of live rings (live.c), and here a
+// session's side, on the same memory with the same formula.
+package ringbuffer
+
+/*
+#cgo CFLAGS: -I${SRCDIR}/../../include -fvisibility=hidden
+#include <stdlib.h>
+#include "live.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"msprecord/internal/doorbell"
+)
+
+// A Side is one end of a ring: a session reads a source, writes a destination.
+type Side int
+
+const (
+	ReadSide  Side = C.RING_READER
+	WriteSide Side = C.RING_WRITER
+)
+
+var (
+	// ErrDestroyed: the ring ended while a session used it.
+	ErrDestroyed = fmt.Errorf("the ring was destroyed while the session used it (stop the session first): %w", syscall.ENODEV)
+	errDamaged   = fmt.Errorf("the ring's fields are damaged (an index lies beyond its length): %w", syscall.EINVAL)
+)
+
+// A View is a session's hold on one side of a live ring. It belongs to one
+// goroutine; only Left, WriteEdge and Refused may be called from others.
+type View struct {
+	ring       *C.dev_ringbuf_t
+	state      *C.struct_ring_state
+	generation uint32
+	side       Side
+	owed       uint32 // bytes handed out by Spans and not yet taken
+}
+
+// Claim takes one side of the live ring at an address, until Release.
+func Claim(address uintptr, side Side) (*View, error) {
+	slot := find(address)
+	if slot < 0 {
+		return nil, fmt.Errorf("no ring lives at %#x: create it before the session starts: %w", address, syscall.ENODEV)
+	}
+	v := &View{ring: ringAt(slot), state: &C.ring_states[slot], side: side}
+	v.generation = atomic.LoadUint32((*uint32)(&v.state.generation))
+	if !v.pin() {
+		return nil, ErrDestroyed
+	}
+	defer v.unpin()
+	bit := uint32(1) << side
+	if atomic.OrUint32((*uint32)(&v.state.claims), bit)&bit != 0 {
+		return nil, fmt.Errorf("another session uses the ring at %#x already: stop it first: %w", address, syscall.EBUSY)
+	}
+	attach(v)
+	return v, nil
+}
+
+// Release gives the side back.
+func (v *View) Release() {
+	detach(v)
+	if v.pin() {
+		atomic.AndUint32((*uint32)(&v.state.claims), ^(uint32(1) << v.side))
+		v.unpin()
+	}
+}
+
+// pin keeps the ring's memory in place until unpin: destroy waits for it. It
+// fails once the ring has ended, and is held only while bytes are copied.
+func (v *View) pin() bool {
+	atomic.AddUint32((*uint32)(&v.state.users), 1)
+	if atomic.LoadUint32((*uint32)(&v.state.ending)) == 0 &&
+		atomic.LoadUint32((*uint32)(&v.state.generation)) == v.generation {
+		return true
+	}
+	v.unpin()
+	return false
+}
+
+func (v *View) unpin() { atomic.AddUint32((*uint32)(&v.state.users), ^uint32(0)) }
+
+// indices reads both indices, with what lies between them. Only when pinned.
+func (v *View) indices() (length, ridx, widx, used uint32, err error) {
+	length = uint32(v.ring.length)
+	ridx = atomic.LoadUint32((*uint32)(&v.ring.ridx))
+	widx = atomic.LoadUint32((*uint32)(&v.ring.widx))
+	if ridx > length || widx > length {
+		return 0, 0, 0, 0, errDamaged
+	}
+	return length, ridx, widx, distance(length, ridx, widx), nil
+}
+
+// distance is how far an index has to go to meet another.
+func distance(length, from, to uint32) uint32 {
+	if to >= from {
+		return to - from
+	}
+	return to + length + 1 - from
+}
+
+// Length is the ring's capacity in bytes.
+func (v *View) Length() int {
+	if !v.pin() {
+		return 0
+	}
+	defer v.unpin()
+	return int(v.ring.length)
+}
+
+// Left is how many bytes wait in the ring, up to end where end is given.
+func (v *View) Left(end *Edge) (int, error) {
+	if !v.pin() {
+		return 0, ErrDestroyed
+	}
+	defer v.unpin()
+	length, ridx, _, used, err := v.indices()
+	return int(upTo(end, length, ridx, used)), err
+}
+
+// upTo is how many of the used bytes lie before end.
+func upTo(end *Edge, length, ridx, used uint32) uint32 {
+	if end == nil {
+		return used
+	}
+	left := distance(length, ridx, end.Index)
+	if left > used {
+		return 0 // the reader is past it
+	}
+	return left
+}
+
+// An Edge is a place in the ring: the write index at some moment.
+type Edge struct{ Index uint32 }
+
+// WriteEdge is where the producer stands now.
+func (v *View) WriteEdge() (Edge, error) {
+	if !v.pin() {
+		return Edge{}, ErrDestroyed
+	}
+	defer v.unpin()
+	_, _, widx, _, err := v.indices()
+	return Edge{widx}, err
+}
+
+// Spans hands out up to max of the bytes that are there, and not past end
+// where end is given; two spans where they wrap. It also tells how many bytes
+// were there. After it returned bytes, and only then, Take must follow:
+// until then destroy waits.
+func (v *View) Spans(max int, end *Edge) (a, b []byte, used int, err error) {
+	if !v.pin() {
+		return nil, nil, 0, ErrDestroyed
+	}
+	length, ridx, _, there, err := v.indices()
+	n := upTo(end, length, ridx, there)
+	if err != nil || n == 0 || max <= 0 {
+		v.unpin()
+		return nil, nil, int(there), err
+	}
+	n = min(n, uint32(max))
+	head := min(n, length+1-ridx)
+	buffer := unsafe.Pointer(v.ring.buffer)
+	a = unsafe.Slice((*byte)(unsafe.Add(buffer, ridx)), head)
+	if head < n {
+		b = unsafe.Slice((*byte)(buffer), n-head)
+	}
+	v.owed = n
+	return a, b, int(there), nil
+}
+
+// Take ends what Spans began: the bytes are the producer's room again.
+func (v *View) Take() {
+	length := uint32(v.ring.length)
+	ridx := uint32(v.ring.ridx) + v.owed
+	if ridx > length {
+		ridx -= length + 1
+	}
+	v.owed = 0
+	atomic.StoreUint32((*uint32)(&v.ring.ridx), ridx)
+	v.unpin()
+}
+
+// Untake ends what Spans began and leaves the bytes where they are.
+func (v *View) Untake() {
+	if v.owed != 0 {
+		v.owed = 0
+		v.unpin()
+	}
+}
+
+// Room is how many bytes fit.
+func (v *View) Room() (int, error) {
+	if !v.pin() {
+		return 0, ErrDestroyed
+	}
+	defer v.unpin()
+	length, _, _, used, err := v.indices()
+	return int(length - used), err
+}
+
+// Write appends bytes through the one producer there is, ringbuffer_write.
+func (v *View) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if !v.pin() {
+		return 0, ErrDestroyed
+	}
+	defer v.unpin()
+	return int(C.ringbuffer_write(v.ring, (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(p))), C.uint32_t(len(p)))), nil
+}
+
+// Park says that w's owner goes to sleep on this side until the other side
+// moves, and reports false, with nothing parked, when it has moved already or
+// the ring has ended. What wakes it takes the parking back.
+func (v *View) Park(w *doorbell.Waker) bool {
+	if !v.pin() {
+		return false
+	}
+	defer v.unpin()
+	// In this order, and the other side in the opposite one: see ring.c.
+	if atomic.SwapUint32((*uint32)(&v.state.parked[v.side]), w.ID+1) == 0 {
+		atomic.AddUint32((*uint32)(&C.ring_parked), 1)
+	}
+	if v.moved() {
+		v.unpark()
+		return false
+	}
+	return true
+}
+
+// Unpark takes a parking back; nothing happens where there is none.
+func (v *View) Unpark() {
+	if v.pin() {
+		v.unpark()
+		v.unpin()
+	}
+}
+
+func (v *View) unpark() {
+	if atomic.SwapUint32((*uint32)(&v.state.parked[v.side]), 0) != 0 {
+		atomic.AddUint32((*uint32)(&C.ring_parked), ^uint32(0))
+	}
+}
+
+// moved tells whether there is something to do on this side. Only when pinned.
+func (v *View) moved() bool {
+	length, _, _, used, err := v.indices()
+	if v.side == ReadSide {
+		return err != nil || used != 0
+	}
+	return err != nil || used != length
+}
+
+// Refused is how many bytes the producer was refused since the ring was made.
+func (v *View) Refused() uint64 {
+	return atomic.LoadUint64((*uint64)(&v.state.dropped))
+}
+
+// ErrNoRing and ErrAmbiguous tell a bad handle from an unclear one.
+var (
+	ErrNoRing    = errors.New("no live ring has this address or these low 32 bits")
+	ErrAmbiguous = errors.New("several live rings share these low 32 bits")
+)

@@ -1,0 +1,145 @@
+// Record-server stores the streams that the record library sends, or any
+// WebSocket client:
+//
+//	record-server -addr 127.0.0.1:9090 -dir recordings
+//
+// A connection to ws://127.0.0.1:9090/mic.wav becomes recordings/mic.wav, one
+// to / carries many streams by name. The README of the project has the wires.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	// Whoever read our lines may leave; the recordings go on.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the program at once.
+	context.AfterFunc(ctx, restore)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// config is the command line.
+type config struct {
+	addr   string
+	dir    string
+	raw    bool
+	format format
+}
+
+// parse returns an error that names the flag at fault.
+func parse(args []string, stderr io.Writer) (config, error) {
+	var c config
+	fs := flag.NewFlagSet("record-server", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&c.addr, "addr", "127.0.0.1:9090", "listen on this `host:port`; port 0 takes a free one")
+	fs.StringVar(&c.dir, "dir", "recordings", "store in this `directory`, made where it is missing")
+	fs.BoolVar(&c.raw, "raw", false, "store .wav streams as they come too, without a header")
+	fs.IntVar(&c.format.rate, "rate", 16000, "sample rate in `Hz` of .wav streams whose URL has no rate=")
+	fs.IntVar(&c.format.channels, "channels", 1, "their `number` of channels, where there is no channels=")
+	fs.IntVar(&c.format.bits, "bits", 16, "`bits` of a sample, where there is no bits=: 8, 16, 24 or 32")
+	err := fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintln(stderr, "record-server stores streams that come over WebSockets.\n\nusage: record-server [flags]")
+		fs.SetOutput(stderr)
+		fs.PrintDefaults()
+		return c, err
+	case err != nil:
+		return c, err
+	case fs.NArg() > 0:
+		return c, fmt.Errorf("unexpected argument %q; the directory is given with -dir", fs.Arg(0))
+	case c.dir == "":
+		return c, errors.New("-dir: is empty")
+	}
+	if err := c.format.check(); err != nil {
+		return c, fmt.Errorf("-%w", err)
+	}
+	return c, nil
+}
+
+// run is the program: it serves until ctx ends and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cfg, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "record-server: %v\n(record-server -h lists the flags)\n", err)
+		return 2
+	}
+	st, err := openStore(cfg.dir)
+	if err != nil {
+		fmt.Fprintf(stderr, "record-server: -dir %s: cannot store there: %v\n", cfg.dir, cause(err))
+		return 1
+	}
+	defer st.close()
+	ln, err := net.Listen("tcp", cfg.addr)
+	if err != nil {
+		fmt.Fprintf(stderr, "record-server: -addr %s: cannot listen there: %v\n", cfg.addr, cause(err))
+		return 1
+	}
+
+	status := newStatus(stdout, time.Now, func() int { return height(stdout) })
+	quiet := make(chan struct{})
+	drawn := make(chan struct{})
+	go func() { status.run(quiet); close(drawn) }()
+	status.say("listening on ws://%s/ storing in %s", ln.Addr(), cfg.dir)
+
+	srv := &server{store: st, status: status, format: cfg.format, raw: cfg.raw, conns: map[*conn]struct{}{}}
+	h := &http.Server{
+		Handler:           srv,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       30 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(status, "", 0),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- h.Serve(listener{ln.(*net.TCPListener)}) }()
+	code := 0
+	select {
+	case <-ctx.Done():
+	case err := <-failed:
+		status.say("record-server: cannot accept any more: %v", err)
+		code = 1
+	}
+	h.Close() // the listener and connections that are no WebSocket yet
+	srv.stop()
+	status.summary()
+	close(quiet)
+	<-drawn
+	return code
+}
+
+// height is the number of rows of the terminal that w is, 0 if it is none. A
+// terminal that does not know its size has the 24 rows of old.
+func height(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	if size.Row == 0 {
+		return 24
+	}
+	return int(size.Row)
+}

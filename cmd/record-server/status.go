@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+)
+
+const (
+	redraw     = 250 * time.Millisecond // between two live updates of a terminal
+	rateWindow = time.Second            // over which the rate of a live line is taken
+	maxPending = 4096                   // lines kept while the output is stuck
+	maxRecent  = 50                     // ended streams that the page lists
+)
+
+// row is a live stream with what its rate is taken from.
+type row struct {
+	st    *stream
+	since time.Time
+	bytes int64 // at since
+	rate  float64
+}
+
+// status tells the terminal what happens: a line for every stream, kept up to
+// date in place where out is a terminal, and written at its start and end
+// where it is not. Streams hand over what they have to say and never wait for
+// the output: a terminal held with ^S must not hold a recording.
+type status struct {
+	out  io.Writer
+	now  func() time.Time
+	rows func() int // height of the terminal; 0 where out is none
+
+	wake chan struct{}
+
+	mu      sync.Mutex
+	live    []*row
+	pending []string // lines to be written, then left alone
+	dropped int      // lines that pending had no room for
+	recent  []string
+	streams int
+	bytes   int64
+	broken  int // streams that did not end with a close handshake
+	drawn   int // live lines on the terminal, below which the cursor is
+}
+
+func newStatus(out io.Writer, now func() time.Time, rows func() int) *status {
+	return &status{out: out, now: now, rows: rows, wake: make(chan struct{}, 1)}
+}
+
+// run writes until stop is closed, and what there is to write then.
+func (s *status) run(stop <-chan struct{}) {
+	tick := time.NewTicker(redraw)
+	defer tick.Stop()
+	for {
+		var ticks <-chan time.Time
+		if s.animated() {
+			ticks = tick.C
+		}
+		select {
+		case <-stop:
+			s.draw()
+			return
+		case <-s.wake:
+		case <-ticks:
+		}
+		s.draw()
+	}
+}
+
+func (s *status) animated() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.live) > 0 && s.rows() > 0
+}
+
+// draw does not hold the lock while it writes. A reader that has gone away is
+// no reason to stop recording, so errors are of no interest.
+func (s *status) draw() {
+	if p := s.frame(); len(p) > 0 {
+		s.out.Write(p)
+	}
+}
+
+func (s *status) kick() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// say queues a line.
+func (s *status) say(format string, args ...any) {
+	s.mu.Lock()
+	s.queue(fmt.Sprintf(format, args...))
+	s.mu.Unlock()
+	s.kick()
+}
+
+func (s *status) queue(line string) {
+	if len(s.pending) >= maxPending {
+		s.dropped++
+		return
+	}
+	s.pending = append(s.pending, line)
+}
+
+// Write takes the log of net/http, whose lines may quote a peer.
+func (s *status) Write(p []byte) (int, error) {
+	s.say("%s", printable(string(bytes.TrimSpace(p))))
+	return len(p), nil
+}
+
+// started adds a stream.
+func (s *status) started(st *stream) {
+	s.mu.Lock()
+	s.streams++
+	s.live = append(s.live, &row{st: st, since: st.start})
+	if s.rows() == 0 {
+		s.queue(fmt.Sprintf("%s  started, from %s%s", st.name, st.peer, taken(st)))
+	}
+	s.mu.Unlock()
+	s.kick()
+}
+
+// ended removes a stream; how says in a few words how it ended, and ok that
+// this was a close handshake.
+func (s *status) ended(st *stream, how string, ok bool) {
+	s.mu.Lock()
+	for i, r := range s.live {
+		if r.st == st {
+			s.live = append(s.live[:i], s.live[i+1:]...)
+			break
+		}
+	}
+	n, d := st.bytes.Load(), s.now().Sub(st.start)
+	s.bytes += n
+	if !ok {
+		s.broken++
+	}
+	line := streamLine(st.name, n, perSecond(n, d), d, how+taken(st))
+	s.queue(line)
+	if len(s.recent) == maxRecent {
+		s.recent = append(s.recent[:0], s.recent[1:]...)
+	}
+	s.recent = append(s.recent, line)
+	s.mu.Unlock()
+	s.kick()
+}
+
+// frame returns what is to be written now: the queued lines, and on a
+// terminal the live block over its former self.
+func (s *status) frame() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lines := s.pending
+	if s.dropped > 0 {
+		lines = append(lines, fmt.Sprintf("(%d lines not shown: the output was stuck)", s.dropped))
+	}
+	s.pending, s.dropped = nil, 0
+
+	var b bytes.Buffer
+	rows := s.rows()
+	if rows == 0 {
+		for _, l := range lines {
+			b.WriteString(l + "\n")
+		}
+		return b.Bytes()
+	}
+	block := s.block(rows)
+	if len(lines)+len(block)+s.drawn == 0 {
+		return nil
+	}
+	// Long lines are cut by the terminal, not wrapped: a wrapped line would
+	// put the cursor lower than we count.
+	if s.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", s.drawn)
+	}
+	b.WriteString("\r\x1b[J")
+	for _, l := range lines {
+		b.WriteString(l + "\n")
+	}
+	if len(block) > 0 {
+		b.WriteString("\x1b[?7l")
+		for _, l := range block {
+			b.WriteString(l + "\n")
+		}
+		b.WriteString("\x1b[?7h")
+	}
+	s.drawn = len(block)
+	return b.Bytes()
+}
+
+// block is the live lines that a terminal of so many rows has room for.
+func (s *status) block(rows int) []string {
+	room := max(rows-1, 1)
+	show := len(s.live)
+	if show > room {
+		show = room - 1
+	}
+	now := s.now()
+	var block []string
+	for i, r := range s.live {
+		n := r.st.bytes.Load()
+		if d := now.Sub(r.since); d >= rateWindow {
+			r.rate, r.since, r.bytes = perSecond(n-r.bytes, d), now, n
+		}
+		if i < show {
+			block = append(block, streamLine(r.st.name, n, r.rate, now.Sub(r.st.start), "recording"+taken(r.st)))
+		}
+	}
+	if rest := len(s.live) - show; rest > 0 {
+		block = append(block, fmt.Sprintf("… and %d more", rest))
+	}
+	return block
+}
+
+// summary queues the last line.
+func (s *status) summary() {
+	s.mu.Lock()
+	line := fmt.Sprintf("%s, %d bytes", count(int64(s.streams), "stream"), s.bytes)
+	if s.broken > 0 {
+		line += fmt.Sprintf(" (%d lost or failed)", s.broken)
+	}
+	s.queue(line)
+	s.mu.Unlock()
+	s.kick()
+}
+
+// page writes the streams as text: live ones, then the last that ended.
+func (s *status) page(w io.Writer) {
+	s.mu.Lock()
+	var b strings.Builder
+	now := s.now()
+	for _, r := range s.live {
+		n, d := r.st.bytes.Load(), now.Sub(r.st.start)
+		b.WriteString(streamLine(r.st.name, n, perSecond(n, d), d, "recording") + "\n")
+	}
+	for i := len(s.recent) - 1; i >= 0; i-- {
+		b.WriteString(s.recent[i] + "\n")
+	}
+	s.mu.Unlock()
+	if b.Len() == 0 {
+		b.WriteString("No streams yet.\n")
+	}
+	io.WriteString(w, b.String())
+}
+
+// taken says why a stream is not stored under the name it asked for.
+func taken(st *stream) string {
+	if st.name == st.asked {
+		return ""
+	}
+	return ", " + st.asked + " exists"
+}
+
+func streamLine(name string, n int64, rate float64, d time.Duration, state string) string {
+	return fmt.Sprintf("%-20s %12d bytes %9.1f kB/s %9s  %s", name, n, rate/1000, clock(d), state)
+}
+
+func perSecond(n int64, d time.Duration) float64 {
+	if d <= 0 {
+		return 0
+	}
+	return float64(n) / d.Seconds()
+}
+
+// clock is d the way a recorder shows it.
+func clock(d time.Duration) string {
+	d = max(d, 0)
+	if d < time.Minute {
+		return fmt.Sprintf("%.1f s", d.Truncate(100*time.Millisecond).Seconds())
+	}
+	n := int(d / time.Second)
+	if n < 3600 {
+		return fmt.Sprintf("%d:%02d", n/60, n%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", n/3600, n/60%60, n%60)
+}
+
+func count(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// printable makes text of a peer safe for a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A WAV is valid at every moment: it starts as a header that says 0 bytes,
+// samples are written behind what the header covers, and only then does the
+// header cover them. The sizes may trail what is stored, by less than either
+// of these, so that small chunks do not cost a second system call each.
+const (
+	maxLag      = 64 << 10               // bytes
+	maxLagDelay = 100 * time.Millisecond // after which a quiet stream catches up
+)
+
+// stream is one file being stored.
+type stream struct {
+	name  string // the file
+	asked string // the name in the URL or message
+	peer  string
+	start time.Time
+	bytes atomic.Int64 // payload stored; may be read at any time
+
+	mu     sync.Mutex // the fields below: the timer runs on its own goroutine
+	file   storage    // nil once finished
+	off    int64      // where the next byte goes
+	err    error      // the first failure; nothing is written after it
+	wav    bool       // the file has a header of ours
+	format format
+	sized  int64   // the off that the header covers
+	first  [4]byte // the first bytes, to know a stream that brings a header
+	got    int     // how many of first have come
+	hdr    [wavHeaderSize]byte
+	timer  *time.Timer // fires maxLagDelay after the header began to trail
+}
+
+// newStream takes over file, which is empty. With raw no header is written.
+func newStream(file storage, name, asked, peer string, f format, raw bool, now time.Time) (*stream, error) {
+	s := &stream{name: name, asked: asked, peer: peer, start: now, file: file, format: f}
+	s.wav = !raw && strings.EqualFold(path.Ext(asked), ".wav")
+	if !s.wav {
+		return s, nil
+	}
+	s.format.header(&s.hdr, 0)
+	if _, err := file.WriteAt(s.hdr[:], 0); err != nil {
+		return nil, s.failed(err)
+	}
+	s.off, s.sized = wavHeaderSize, wavHeaderSize
+	s.timer = time.AfterFunc(time.Hour, s.catchUp)
+	s.timer.Stop()
+	return s, nil
+}
+
+// append stores p at the end. When it has returned nil, p is in the file as
+// far as the system is concerned: killing this process loses none of it.
+func (s *stream) append(p []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil || s.file == nil {
+		return s.err
+	}
+	if s.wav && s.got < len(s.first) {
+		n := copy(s.first[s.got:], p)
+		s.got += n
+		if string(s.first[:s.got]) == "RIFF" {
+			// It brings its own header, and both begin with these four bytes:
+			// cutting ours after them leaves the stream as it came.
+			if err := s.file.Truncate(4); err != nil {
+				return s.failed(err)
+			}
+			s.wav, s.off = false, 4
+			s.timer.Stop()
+			s.bytes.Add(int64(n))
+			p = p[n:]
+		}
+	}
+	if len(p) == 0 {
+		return nil
+	}
+	if s.wav {
+		switch {
+		case s.off == s.sized:
+			s.timer.Reset(maxLagDelay)
+		case s.off-s.sized+int64(len(p)) > maxLag:
+			// Before the write, not after: so the bound holds in between too.
+			if err := s.writeSizes(); err != nil {
+				return s.failed(err)
+			}
+		}
+	}
+	n, err := s.file.WriteAt(p, s.off)
+	s.off += int64(n)
+	s.bytes.Add(int64(n))
+	if err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+// catchUp brings the header up to date when no chunk has done so.
+func (s *stream) catchUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil || s.file == nil || !s.wav {
+		return
+	}
+	if err := s.writeSizes(); err != nil {
+		s.failed(err) // kept: the next append returns it
+	}
+}
+
+// writeSizes writes the whole header in one call, so no reader and no kill
+// meets one size without the other.
+func (s *stream) writeSizes() error {
+	if s.off == s.sized {
+		return nil
+	}
+	s.format.header(&s.hdr, s.off-wavHeaderSize)
+	if _, err := s.file.WriteAt(s.hdr[:], 0); err != nil {
+		return err
+	}
+	s.sized = s.off
+	return nil
+}
+
+// finish completes the file and closes it; again, it returns what it returned
+// before. A file that failed is finished as far as it got.
+func (s *stream) finish() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		return s.err
+	}
+	if s.wav {
+		s.timer.Stop()
+		data := s.off - wavHeaderSize
+		err := s.writeSizes()
+		if err == nil && data&1 == 1 && s.format.whole(data) == data {
+			_, err = s.file.WriteAt([]byte{0}, s.off) // the pad of an odd chunk
+		}
+		if err != nil {
+			s.failed(err)
+		}
+	}
+	if err := s.file.Close(); err != nil {
+		s.failed(err)
+	}
+	s.file = nil
+	return s.err
+}
+
+// failed keeps the first failure as a sentence for the peer and the terminal.
+func (s *stream) failed(err error) error {
+	if s.err == nil {
+		s.err = fmt.Errorf("cannot write %s: %w", s.name, cause(err))
+	}
+	return s.err
+}

@@ -1,0 +1,511 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+)
+
+const (
+	maxMessage = 32 << 20 // of one message; longer ones close the connection with 1009
+	bufferSize = 64 << 10 // of what is read from a connection, and of what waits for its file
+	maxStreams = 256      // of one mux connection, since each is an open file
+
+	answerTime = 5 * time.Second // for a peer to take a pong or a close
+	closeGrace = 2 * time.Second // for a peer to answer a close of ours
+	drainTime  = time.Second     // for a peer to hang up after that
+	maxDrain   = 64 << 20        // what it may still send meanwhile
+)
+
+// listener hands out sockets, with keep-alive probes that notice within about
+// half a minute that a device lost its power.
+type listener struct{ *net.TCPListener }
+
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4})
+	return &socket{TCPConn: c}, nil
+}
+
+// socket is a connection that tells before it reads. What arrived in one read
+// goes to the file in one write, however many messages it was, and nothing is
+// left in memory while a connection waits.
+type socket struct {
+	*net.TCPConn
+	beforeRead func() error
+}
+
+func (s *socket) Read(p []byte) (int, error) {
+	if s.beforeRead != nil {
+		if err := s.beforeRead(); err != nil {
+			return 0, err
+		}
+	}
+	return s.TCPConn.Read(p)
+}
+
+// server receives streams on both wires. The path of a URL tells them apart:
+// / is mux, anything else the name of a raw stream.
+type server struct {
+	store  *store
+	status *status
+	format format
+	raw    bool // no WAV headers
+
+	mu       sync.Mutex
+	stopping bool
+	conns    map[*conn]struct{}
+	wg       sync.WaitGroup // one for each connection
+}
+
+// begin counts a connection in, unless the server is stopping.
+func (s *server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return false
+	}
+	s.wg.Add(1)
+	return true
+}
+
+// stop closes all connections with 1001 and returns when what their peers had
+// sent is stored. Peers that do not answer are cut off after closeGrace.
+func (s *server) stop() {
+	s.mu.Lock()
+	s.stopping = true
+	for c := range s.conns {
+		go c.goAway()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !websocket.IsWebSocketUpgrade(r) {
+		s.page(w, r)
+		return
+	}
+	if !s.begin() {
+		s.refuse(w, r, http.StatusServiceUnavailable, errors.New("the server is stopping"))
+		return
+	}
+	defer s.wg.Done()
+
+	f, err := s.format.withQuery(r.URL.RawQuery)
+	if err != nil {
+		s.refuse(w, r, http.StatusBadRequest, err)
+		return
+	}
+	c := &conn{srv: s, peer: r.RemoteAddr, format: f, buf: make([]byte, bufferSize)}
+	name := strings.TrimPrefix(r.URL.Path, "/")
+	if c.mux = name == ""; c.mux {
+		c.byName = map[string]*stream{}
+	} else if c.cur, err = s.open(name, c.peer, f); err != nil {
+		s.refuse(w, r, httpStatus(err), err)
+		return
+	}
+
+	// CheckOrigin stays at its default: whatever is no browser sends no
+	// Origin, and a page from another host is refused with 403.
+	up := websocket.Upgrader{
+		HandshakeTimeout: answerTime,
+		ReadBufferSize:   bufferSize,
+		WriteBufferSize:  512, // control frames only
+		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
+			w.Header().Set("Sec-WebSocket-Version", "13")
+			s.refuse(w, r, status, reason)
+		},
+	}
+	c.ws, err = up.Upgrade(w, r, nil)
+	if err != nil {
+		if c.cur != nil {
+			c.cur.finish()
+			s.store.remove(c.cur.name)
+		}
+		return
+	}
+	if c.cur != nil {
+		c.streams = append(c.streams, c.cur)
+		s.status.started(c.cur)
+	}
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	if s.stopping {
+		go c.goAway()
+	}
+	s.mu.Unlock()
+	c.run()
+}
+
+// open creates the file of a stream.
+func (s *server) open(asked, peer string, f format) (*stream, error) {
+	file, name, err := s.store.open(asked)
+	if err != nil {
+		return nil, err
+	}
+	st, err := newStream(file, name, asked, peer, f, s.raw, s.status.now())
+	if err != nil {
+		file.Close()
+		s.store.remove(name)
+	}
+	return st, err
+}
+
+// refuse answers a handshake that is not taken, with the reason.
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, status int, reason error) {
+	text := fmt.Sprintf("%d: %s", status, printable(strings.TrimPrefix(reason.Error(), "websocket: ")))
+	s.status.say("refused %s with %s", r.RemoteAddr, text)
+	http.Error(w, "record-server: refused with "+text, status)
+}
+
+func httpStatus(err error) int {
+	var bad nameError
+	switch {
+	case errors.As(err, &bad):
+		return http.StatusBadRequest
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return http.StatusInsufficientStorage
+	}
+	return http.StatusInternalServerError
+}
+
+// page is for whoever comes without a WebSocket. Paths other than / are those
+// of streams and have no page, so that a script does not take this text for
+// a recording.
+func (s *server) page(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "record-server: only GET", http.StatusMethodNotAllowed)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.URL.Path != "/" {
+		h.Set("Connection", "Upgrade")
+		h.Set("Upgrade", "websocket")
+		w.WriteHeader(http.StatusUpgradeRequired)
+	}
+	fmt.Fprintf(w, "This is record-server: it stores what is sent to it over a WebSocket.\n"+
+		"Send binary messages to ws://%s/NAME and they are appended to the file NAME.\n\n", printable(r.Host))
+	s.status.page(w)
+}
+
+// conn is one WebSocket. All but goAway runs on its handler's goroutine.
+type conn struct {
+	srv    *server
+	ws     *websocket.Conn
+	peer   string
+	format format
+	mux    bool
+
+	streams []*stream
+	byName  map[string]*stream // mux: by the name in its messages
+	cur     *stream            // the one that buf is for
+	buf     []byte
+	from    int // buf[from:to] is not in a file yet
+	to      int
+	head    [maxName + 1]byte
+	texts   int64
+
+	fault *fault
+	away  sync.Once
+	mu    sync.Mutex
+	ended string // set by goAway: how the streams of this connection end
+}
+
+// fault is why this server closes a connection.
+type fault struct {
+	code   int
+	reason string
+}
+
+func (f *fault) Error() string { return f.reason }
+
+// fail keeps the first fault and returns it.
+func (c *conn) fail(code int, format string, args ...any) error {
+	if c.fault == nil {
+		c.fault = &fault{code, fmt.Sprintf(format, args...)}
+	}
+	return c.fault
+}
+
+// run receives until the connection ends.
+func (c *conn) run() {
+	sock := c.ws.NetConn().(*socket)
+	defer sock.Close()
+	sock.beforeRead = c.flush
+	c.ws.SetReadLimit(maxMessage)
+	c.ws.SetPingHandler(c.ping)
+	c.ws.SetCloseHandler(c.closed)
+
+	err := c.receive()
+	if errors.Is(err, websocket.ErrReadLimit) {
+		c.fail(websocket.CloseMessageTooBig, "a message is longer than %d bytes", maxMessage)
+	}
+	c.finish()
+	how, ok := c.outcome(err)
+	for _, st := range c.streams {
+		c.srv.status.ended(st, how, ok)
+	}
+	if len(c.streams) == 0 && !ok {
+		c.srv.status.say("%s  %s", c.peer, how)
+	}
+
+	if c.fault != nil {
+		// Fails where a close was sent already, which is as good.
+		c.ws.WriteControl(websocket.CloseMessage, closeFrame(c.fault.code, c.fault.reason), time.Now().Add(answerTime))
+	}
+	c.srv.mu.Lock()
+	delete(c.srv.conns, c)
+	c.srv.mu.Unlock()
+	// Closing a socket that has unread bytes resets it, and a reset may
+	// overtake the close frame. So say that no more comes, and read on; not
+	// from a peer that is known to be gone.
+	sock.beforeRead = nil
+	var gone net.Error
+	if !errors.As(err, &gone) && sock.CloseWrite() == nil {
+		sock.SetReadDeadline(time.Now().Add(drainTime))
+		io.Copy(io.Discard, io.LimitReader(sock, maxDrain))
+	}
+}
+
+// receive returns the error that ended the connection, never nil.
+func (c *conn) receive() error {
+	for {
+		kind, r, err := c.ws.NextReader()
+		if err != nil {
+			return err
+		}
+		if kind != websocket.BinaryMessage {
+			c.texts++ // not audio
+			continue
+		}
+		if c.mux {
+			err = c.readName(r)
+		}
+		if err == nil {
+			err = c.readChunk(r)
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+	}
+}
+
+// readChunk moves a message, or what is left of it, into the buffer.
+func (c *conn) readChunk(r io.Reader) error {
+	for {
+		if err := c.room(1); err != nil {
+			return err
+		}
+		// This may flush before it returns, which moves from but not to.
+		n, err := r.Read(c.buf[c.to:])
+		c.to += n
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// readName reads a mux message up to its zero byte and makes that stream the
+// current one. It returns io.EOF for an empty message.
+func (c *conn) readName(r io.Reader) error {
+	for n := 0; ; {
+		m, err := r.Read(c.head[n:])
+		if i := bytes.IndexByte(c.head[n:n+m], 0); i >= 0 {
+			if err := c.use(c.head[:n+i]); err != nil {
+				return err
+			}
+			return c.put(c.head[n+i+1 : n+m])
+		}
+		n += m
+		switch {
+		case err == io.EOF && n == 0:
+			return io.EOF
+		case err == io.EOF:
+			return c.fail(websocket.ClosePolicyViolation, "a message has no zero byte after its name")
+		case err != nil:
+			return err
+		case n == len(c.head):
+			return c.fail(websocket.ClosePolicyViolation, "a message has no zero byte in its first %d", n)
+		}
+	}
+}
+
+// use makes the stream of that name the one that the buffer is for.
+func (c *conn) use(name []byte) error {
+	st := c.byName[string(name)] // does not allocate
+	if st == nil {
+		if len(c.streams) == maxStreams {
+			return c.fail(websocket.ClosePolicyViolation, "more than %d streams on one connection", maxStreams)
+		}
+		asked := string(name)
+		var err error
+		if st, err = c.srv.open(asked, c.peer, c.format); err != nil {
+			code := websocket.CloseInternalServerErr
+			if httpStatus(err) == http.StatusBadRequest {
+				code = websocket.ClosePolicyViolation
+			}
+			return c.fail(code, "%s", err)
+		}
+		c.byName[asked] = st
+		c.streams = append(c.streams, st)
+		c.srv.status.started(st)
+	}
+	if st != c.cur {
+		if err := c.flush(); err != nil {
+			return err
+		}
+		c.cur = st
+	}
+	return nil
+}
+
+// put adds p, which is shorter than the buffer.
+func (c *conn) put(p []byte) error {
+	if err := c.room(len(p)); err != nil {
+		return err
+	}
+	c.to += copy(c.buf[c.to:], p)
+	return nil
+}
+
+// room makes sure that n bytes fit behind what is in the buffer.
+func (c *conn) room(n int) error {
+	if len(c.buf)-c.to < n {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	if c.from == c.to {
+		c.from, c.to = 0, 0
+	}
+	return nil
+}
+
+// flush writes what is in the buffer to the file of the current stream. It
+// leaves to where it is, since a read may be under way to that place.
+func (c *conn) flush() error {
+	if c.from == c.to {
+		return nil
+	}
+	p := c.buf[c.from:c.to]
+	c.from = c.to
+	if err := c.cur.append(p); err != nil {
+		return c.fail(websocket.CloseInternalServerErr, "%s", err)
+	}
+	return nil
+}
+
+// finish completes the files.
+func (c *conn) finish() error {
+	err := c.flush()
+	for _, st := range c.streams {
+		if e := st.finish(); e != nil && err == nil {
+			err = c.fail(websocket.CloseInternalServerErr, "%s", e)
+		}
+	}
+	return err
+}
+
+// ping answers when all that came before is in the files: senders take the
+// pong for the word that it is.
+func (c *conn) ping(data string) error {
+	if err := c.flush(); err != nil {
+		return err
+	}
+	err := c.ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(answerTime))
+	if errors.Is(err, websocket.ErrCloseSent) {
+		return nil
+	}
+	return err
+}
+
+// closed answers a close with the same code, when the files are complete.
+func (c *conn) closed(code int, _ string) error {
+	if err := c.finish(); err != nil {
+		return err // run tells the peer 1011 instead
+	}
+	c.ws.WriteControl(websocket.CloseMessage, closeFrame(code, ""), time.Now().Add(answerTime))
+	return nil
+}
+
+// goAway asks the peer to close. What it had sent until then is still read.
+func (c *conn) goAway() {
+	c.away.Do(func() {
+		c.mu.Lock()
+		c.ended = "stopped"
+		c.mu.Unlock()
+		c.ws.NetConn().SetReadDeadline(time.Now().Add(closeGrace))
+		c.ws.WriteControl(websocket.CloseMessage, closeFrame(websocket.CloseGoingAway, "the server is stopping"), time.Now().Add(closeGrace))
+	})
+}
+
+// outcome says how the connection ended, and whether by a close handshake.
+func (c *conn) outcome(err error) (how string, ok bool) {
+	c.mu.Lock()
+	how = c.ended
+	c.mu.Unlock()
+	var (
+		closed *websocket.CloseError
+		netErr net.Error
+	)
+	isClose := errors.As(err, &closed)
+	switch {
+	case c.fault != nil:
+		how = "failed: " + c.fault.reason
+	case isClose && closed.Code != websocket.CloseAbnormalClosure:
+		if ok = true; how == "" {
+			how = "closed"
+		}
+		switch closed.Code {
+		case websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseNoStatusReceived:
+		default:
+			how += fmt.Sprintf(" with %d", closed.Code)
+		}
+		if closed.Text != "" {
+			how += ", " + printable(closed.Text)
+		}
+	case how != "":
+		how += ", the peer did not answer"
+	case isClose, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		how = "lost: the peer went away without a close"
+	case errors.As(err, &netErr):
+		how = "lost: " + cause(err).Error()
+	default:
+		how = "failed: " + printable(strings.TrimPrefix(err.Error(), "websocket: "))
+	}
+	if c.texts > 0 {
+		how += fmt.Sprintf(", %s ignored", count(c.texts, "text message"))
+	}
+	return how, ok
+}
+
+// closeFrame is the payload of a close, its reason cut to what fits.
+func closeFrame(code int, reason string) []byte {
+	const room = 125 - 2
+	for len(reason) > room {
+		_, size := utf8.DecodeLastRuneInString(reason)
+		reason = reason[:len(reason)-size]
+	}
+	return websocket.FormatCloseMessage(code, reason)
+}

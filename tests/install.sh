@@ -21,7 +21,8 @@ cmake --install "$build" --prefix "$work/first" >/dev/null
 mv "$work/first" "$work/prefix"
 prefix=$work/prefix
 libdir=$(dirname "$(find "$prefix" -name libmsprecord.so)")
-version=$(sed -n 's/^project(msprecord VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt")
+version=$(sed -n 's/^#define MSP_RECORD_VERSION "\(.*\)"/\1/p' "$root/capi/record.c")
+[ -n "$version" ] || fail "capi/record.c has no version"
 [ "$(readlink "$libdir/libmsprecord.so")" = "libmsprecord.so.$version" ] || fail "libmsprecord.so is not a link to the library"
 if grep -rIl -e "$work" -e "$root" "$prefix"; then
     fail "the files above name the build's own folders"

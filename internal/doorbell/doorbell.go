@@ -112,3 +112,6 @@ func answer(f *os.File) {
 		}
 	}
 }
+
+// ring is what a C thread does.
+func ring(id uint32) { C.msp_bell_ring(C.uint32_t(id)) }

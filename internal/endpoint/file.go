@@ -88,7 +88,7 @@ func (s *FileSource) Peek(max int) (a, b []byte, err error) {
 func (s *FileSource) upTo(max int) int {
 	max = min(max, len(s.buf))
 	if end := s.end.Load(); end >= 0 {
-		max = int(min(int64(max), end-s.pos))
+		max = int(min(int64(max), end-min(end, s.pos)))
 	}
 	return max
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -132,9 +133,17 @@ func (s *MemSink) Close() error { return nil }
 
 // readMemory fills p from an address of this process.
 func readMemory(p []byte, address uintptr) error {
-	return moveMemory(p, address, unix.ProcessVMReadv, func(r, w int) error {
+	return moveMemory(p, address, unix.ProcessVMReadv, readThroughPipe(p, address))
+}
+
+// writeMemory copies p to an address of this process.
+func writeMemory(address uintptr, p []byte) error {
+	return moveMemory(p, address, unix.ProcessVMWritev, writeThroughPipe(address, p))
+}
+
+func readThroughPipe(p []byte, address uintptr) func(r, w int) error {
+	return func(r, w int) error {
 		for done := 0; done < len(p); {
-			// At most what a pipe takes without blocking.
 			n, err := rawIO(unix.SYS_WRITE, w, address+uintptr(done), min(len(p)-done, pipeRoom))
 			if err != nil {
 				return err
@@ -145,12 +154,11 @@ func readMemory(p []byte, address uintptr) error {
 			done += n
 		}
 		return nil
-	})
+	}
 }
 
-// writeMemory copies p to an address of this process.
-func writeMemory(address uintptr, p []byte) error {
-	return moveMemory(p, address, unix.ProcessVMWritev, func(r, w int) error {
+func writeThroughPipe(address uintptr, p []byte) func(r, w int) error {
+	return func(r, w int) error {
 		for done := 0; done < len(p); {
 			n, err := unix.Write(w, p[done:min(done+pipeRoom, len(p))])
 			if err != nil {
@@ -166,9 +174,10 @@ func writeMemory(address uintptr, p []byte) error {
 			}
 		}
 		return nil
-	})
+	}
 }
 
+// pipeRoom is what an empty pipe takes without blocking, whatever its size.
 const pipeRoom = 4096
 
 // moveMemory tries one call for the whole piece, and a pipe where the kernel
@@ -176,7 +185,7 @@ const pipeRoom = 4096
 func moveMemory(p []byte, address uintptr,
 	whole func(pid int, local []unix.Iovec, remote []unix.RemoteIovec, flags uint) (int, error),
 	throughPipe func(r, w int) error) error {
-	local := []unix.Iovec{{Base: &p[0]}}
+	local := []unix.Iovec{{Base: unsafe.SliceData(p)}}
 	local[0].SetLen(len(p))
 	n, err := whole(os.Getpid(), local, []unix.RemoteIovec{{Base: address, Len: len(p)}}, 0)
 	switch err {

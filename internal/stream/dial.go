@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"sync"
 	"syscall"
@@ -65,12 +66,12 @@ func Dial(ctx context.Context, u *url.URL, timeout time.Duration, w *doorbell.Wa
 		WriteBufferSize: 1024,
 		WriteBufferPool: &handshakeBuffers,
 	}
-	ws, resp, err := dialer.DialContext(dialCtx, u.String(), nil)
+	ws, resp, err := dialer.DialContext(dialCtx, bare(u), credentials(u))
 	if err != nil {
 		switch {
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
-		case dialCtx.Err() != nil:
+		case dialCtx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
 			err = fmt.Errorf("no answer within %v: check address and port, or raise connect_timeout: %w", timeout, syscall.ETIMEDOUT)
 		default:
 			err = explain(err, resp)
@@ -78,6 +79,25 @@ func Dial(ctx context.Context, u *url.URL, timeout time.Duration, w *doorbell.Wa
 		return nil, fmt.Errorf("connecting to %s: %w", u.Redacted(), err)
 	}
 	return newConn(ctx, ws, u, mask, w), nil
+}
+
+// bare is the URL without user and password, which do not belong on the wire
+// (gorilla refuses them) and travel as credentials instead.
+func bare(u *url.URL) string {
+	without := *u
+	without.User = nil
+	return without.String()
+}
+
+// credentials are the URL's user and password as RFC 7617 wants them.
+func credentials(u *url.URL) http.Header {
+	if u.User == nil {
+		return nil
+	}
+	password, _ := u.User.Password()
+	r := http.Request{Header: http.Header{}}
+	r.SetBasicAuth(u.User.Username(), password)
+	return r.Header
 }
 
 // explain says what a failed handshake means, with the errno it stands for.

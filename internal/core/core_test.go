@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: MIT
+
+package core
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"msprecord/internal/doorbell"
+	"msprecord/internal/ringbuffer/ringtest"
+)
+
+// A test that leaves a goroutine or a session behind fails the suite.
+func TestMain(m *testing.M) {
+	w, err := doorbell.New() // its listener stays for good
+	if err != nil {
+		panic(err)
+	}
+	w.Close()
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	deadline := time.Now().Add(5 * time.Second)
+	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	if n := runtime.NumGoroutine(); n > before {
+		buf := make([]byte, 1<<20)
+		fmt.Printf("FAIL: %d goroutines were left behind\n%s\n", n-before, buf[:runtime.Stack(buf, true)])
+		code = 1
+	}
+	if n := len(table.sessions); n != 0 {
+		fmt.Printf("FAIL: %d sessions were left registered\n", n)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// register makes a session that is unregistered when the test ends.
+func register(t testing.TB, from, to string) *Session {
+	t.Helper()
+	s, err := Register(from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Unregister(false) })
+	return s
+}
+
+func ringURI(r *ringtest.Ring) string { return fmt.Sprintf("ringbuffer://handle=%d", r.Address()) }
+
+// A server keeps what each connection sent, until it is told to stall.
+type server struct {
+	url   string
+	mu    sync.Mutex
+	got   bytes.Buffer
+	stall chan struct{} // closed: read on
+}
+
+func newServer(t testing.TB, stalled bool) *server {
+	t.Helper()
+	s := &server{stall: make(chan struct{})}
+	if !stalled {
+		close(s.stall)
+	}
+	var upgrader websocket.Upgrader
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer ws.Close()
+		<-s.stall
+		for {
+			_, p, err := ws.ReadMessage()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.got.Write(p)
+			s.mu.Unlock()
+		}
+	}))
+	t.Cleanup(h.Close)
+	if stalled {
+		t.Cleanup(func() { close(s.stall) })
+	}
+	s.url = "ws" + strings.TrimPrefix(h.URL, "http") + "/x.pcm"
+	return s
+}
+
+func (s *server) bytes() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.got.Bytes())
+}
+
+func until(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+func TestStopDeliversWhatWasWritten(t *testing.T) {
+	srv := newServer(t, false)
+	ring := ringtest.New(t, 100_001)
+	s := register(t, ringURI(ring), srv.url)
+	if err := s.SetChunk(2560); err != nil {
+		t.Fatal(err)
+	}
+	var want []byte
+	for round := range 50 {
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p := bytes.Repeat([]byte{byte(round)}, 1+round*1000)
+		ring.Write(p)
+		want = append(want, p...)
+		if err := s.Stop(false); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Stats(); got.Read != int64(len(p)) || got.Sent != got.Read || got.Left != 0 || got.State != StateRegistered {
+			t.Fatalf("round %d of %d bytes: %+v", round, len(p), got)
+		}
+	}
+	if !bytes.Equal(srv.bytes(), want) {
+		t.Fatalf("the server has %d bytes of %d", len(srv.bytes()), len(want))
+	}
+}
+
+func TestStopIsBoundedAndSaysWhatItLeft(t *testing.T) {
+	srv := newServer(t, true)
+	ring := ringtest.New(t, 32<<20)
+	s := register(t, ringURI(ring), srv.url)
+	if err := s.SetOption("stop_timeout", "200"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ring.Write(make([]byte, 31<<20))
+	begun := time.Now()
+	err := s.Stop(false)
+	if took := time.Since(begun); took < 150*time.Millisecond || took > 5*time.Second {
+		t.Errorf("stop took %v", took)
+	}
+	stats := s.Stats()
+	if !errors.Is(err, syscall.ETIMEDOUT) || stats.Left == 0 || !strings.Contains(err.Error(), fmt.Sprint(stats.Left)) {
+		t.Fatalf("stop: %v; %+v", err, stats)
+	}
+	if stats.Left+stats.Sent != 31<<20 {
+		t.Fatalf("left %d + sent %d is not what was written", stats.Left, stats.Sent)
+	}
+}
+
+func TestAnyThreadMayCallAnything(t *testing.T) {
+	srv := newServer(t, false)
+	ring := ringtest.New(t, 5000)
+	s := register(t, ringURI(ring), srv.url)
+	var wg sync.WaitGroup
+	stopWriting := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		p := make([]byte, 100)
+		for {
+			select {
+			case <-stopWriting:
+				return
+			default:
+				ring.Write(p)
+			}
+		}
+	})
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				s.Start()
+				s.PreStop()
+				s.Stats()
+				s.Stop(false)
+			}
+		})
+	}
+	wg.Wait()
+	close(stopWriting)
+	writer.Wait()
+	if err := s.Stop(false); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Stats().State; got != StateRegistered {
+		t.Fatalf("state %d", got)
+	}
+}
+
+func TestAFiniteSourceFinishes(t *testing.T) {
+	dir := t.TempDir()
+	want := bytes.Repeat([]byte("finite "), 100_000)
+	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
+	if err := os.WriteFile(in, want, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := register(t, "file://"+in, "sdbuffer://handle="+out)
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(10*time.Second, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Stats(); got.State != StateFinished || got.Sent != int64(len(want)) {
+		t.Fatalf("%+v", got)
+	}
+	if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("%d bytes of %d, %v", len(got), len(want), err)
+	}
+	if err := s.Stop(false); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatalf("again: %v", err)
+	}
+}
+
+func TestADestroyedRingEndsTheSession(t *testing.T) {
+	ring := ringtest.New(t, 1000)
+	s := register(t, ringURI(ring), "null://")
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ring.Destroy()
+	if err := s.Wait(10*time.Second, false); !errors.Is(err, syscall.ENODEV) {
+		t.Fatalf("wait: %v", err)
+	}
+	if err := s.Stop(false); !errors.Is(err, syscall.ENODEV) {
+		t.Fatalf("stop: %v", err)
+	}
+	if err := s.Stop(false); err != nil {
+		t.Fatalf("second stop: %v", err)
+	}
+	if err := s.Start(); !errors.Is(err, syscall.ENODEV) {
+		t.Fatalf("start on a ring that is gone: %v", err)
+	}
+}
+
+func TestEventsTellWhatHappens(t *testing.T) {
+	ring := ringtest.New(t, 11)
+	s := register(t, ringURI(ring), "null://")
+	var mu sync.Mutex
+	var got []string
+	s.Configure(func(_ *int, _ *Options, c *Callbacks) error {
+		c.Event = func(e Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, fmt.Sprint(e.Type, " ", e.Bytes))
+		}
+		return nil
+	})
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ring.Write(make([]byte, 30))
+	if err := s.Stop(false); err != nil {
+		t.Fatal(err)
+	}
+	if want := "[1 0 5 20 2 0]"; fmt.Sprint(got) != want { // connected, overflow, disconnected
+		t.Fatalf("events %v, want %s", got, want)
+	}
+}
+
+func TestAPumpSurvivesMemoryThatIsGone(t *testing.T) {
+	p := pump{source: faulty{}, sink: nopSink{}, ctx: t.Context(), chunk: 10, looked: func() {}}
+	if err := p.run(); !errors.Is(err, syscall.EFAULT) {
+		t.Fatal(err)
+	}
+}
+
+type faulty struct{ Source }
+
+func (faulty) Peek(int) (a, b []byte, err error) { panic("fault") }
+func (faulty) Leave()                            {}
+
+type nopSink struct{ Sink }
+
+func (nopSink) Reserve(n int) (int, error) { return n, nil }
+
+func TestOptionsComeFromTheTable(t *testing.T) {
+	t.Setenv("MSP_RECORD_STOP_TIMEOUT", "1234")
+	s := register(t, "null://", "null://")
+	if s.options.StopTimeout != 1234*time.Millisecond || s.options.ConnectTimeout != 5*time.Second {
+		t.Fatalf("%+v", s.options)
+	}
+	if err := s.SetOption("stop_timeout", "99"); err != nil || s.options.StopTimeout != 99*time.Millisecond {
+		t.Fatalf("the call must win: %v %+v", err, s.options)
+	}
+	for _, value := range []string{"", "0", "-1", "x", "600001", "1s"} {
+		if err := s.SetOption("stop_timeout", value); !errors.Is(err, syscall.EINVAL) {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+	if err := s.SetOption("no_such", "1"); !errors.Is(err, syscall.ENOENT) {
+		t.Error(err)
+	}
+	t.Setenv("MSP_RECORD_STOP_TIMEOUT", "soon")
+	if _, err := Register("null://", "null://"); !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "MSP_RECORD_STOP_TIMEOUT") {
+		t.Errorf("a bad environment: %v", err)
+	}
+}
+
+func TestTheREADMEHasTheOptionTable(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "<!-- options -->\n")
+	got, _, found := strings.Cut(rest, "<!-- /options -->")
+	var want strings.Builder
+	want.WriteString("| option | value | default | what it does |\n| --- | --- | --- | --- |\n")
+	for _, o := range OptionTable {
+		fmt.Fprintf(&want, "| `%s` | %s | %s | %s |\n", o.Key, o.Kind, o.Default, o.Doc)
+	}
+	if !found || strings.TrimSpace(got) != strings.TrimSpace(want.String()) {
+		t.Fatalf("put this between the options markers of README.md:\n%s", want.String())
+	}
+}
+
+func FuzzParseNeverPanics(f *testing.F) {
+	for _, seed := range []string{"ringbuffer://handle=1", "mem://address=0x10&size=4", "file://x", "ws://u:p@h:1/x?y#z", "null://", "://", "sdbuffer://handle="} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, uri string) {
+		if _, err := parse("to", uri); err != nil && Errno(err) >= 0 {
+			t.Fatalf("%q: an error without an errno: %v", uri, err)
+		}
+	})
+}
+
+func TestAPasswordIsNotShown(t *testing.T) {
+	for uri, want := range map[string]string{
+		"ws://me:secret@host/x@y": "ws://xxxxx@host/x@y",
+		"file:///a@b":             "file:///a@b",
+		"plain":                   "plain",
+	} {
+		if got := shown(uri); got != want {
+			t.Errorf("shown(%q) = %q, want %q", uri, got, want)
+		}
+	}
+}
+
+func TestErrnoOfAnError(t *testing.T) {
+	for err, want := range map[error]int{
+		nil:                                 0,
+		fmt.Errorf("x: %w", syscall.ENOSPC): -int(syscall.ENOSPC),
+		errStarted:                          -int(syscall.EALREADY),
+		fmt.Errorf("x: %w", os.ErrNotExist): -int(syscall.ENOENT),
+		io.ErrUnexpectedEOF:                 -int(syscall.EIO),
+	} {
+		if got := Errno(err); got != want {
+			t.Errorf("Errno(%v) = %d, want %d", err, got, want)
+		}
+	}
+}
+
+func TestALongWaitEndsInTime(t *testing.T) {
+	s := register(t, "null://", "null://")
+	if err := s.Wait(0, false); !errors.Is(err, syscall.EINVAL) {
+		t.Fatalf("never started: %v", err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(time.Millisecond, false); !errors.Is(err, syscall.ETIMEDOUT) {
+		t.Fatalf("a source without end: %v", err)
+	}
+	waited := make(chan error)
+	go func() { waited <- s.Wait(-1, false) }()
+	if err := s.Stop(false); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waited; err != nil {
+		t.Fatalf("a stop ends the wait: %v", err)
+	}
+}
+
+func TestPreStopFixesTheEnd(t *testing.T) {
+	srv := newServer(t, false)
+	ring := ringtest.New(t, 1000)
+	s := register(t, ringURI(ring), srv.url)
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ring.Write([]byte("before"))
+	s.PreStop()
+	until(t, "finished", func() bool { return s.Stats().State == StateFinished })
+	ring.Write([]byte("after"))
+	if err := s.Stop(false); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(srv.bytes()); got != "before" {
+		t.Fatalf("the server has %q", got)
+	}
+}

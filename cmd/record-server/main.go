@@ -3,8 +3,9 @@
 //
 //	record-server -addr 127.0.0.1:9090 -dir recordings
 //
-// A connection to ws://127.0.0.1:9090/mic.wav becomes recordings/mic.wav, one
-// to / carries many streams by name. The README of the project has the wires.
+// A connection to ws://127.0.0.1:9090/mic.wav becomes recordings/mic.wav: each
+// binary message is appended. A connection to / carries many streams: each
+// message is a name, a zero byte and what to append to the file of that name.
 package main
 
 import (

@@ -208,6 +208,9 @@ func (s *status) block(rows int) []string {
 		if d := now.Sub(r.since); d >= rateWindow {
 			r.rate, r.since, r.bytes = perSecond(n-r.bytes, d), now, n
 		}
+		if r.since.Equal(r.st.start) {
+			r.rate = perSecond(n, now.Sub(r.since)) // no window is full yet
+		}
 		if i < show {
 			block = append(block, streamLine(r.st.name, n, r.rate, now.Sub(r.st.start), "recording"+taken(r.st)))
 		}

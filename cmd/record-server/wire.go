@@ -168,6 +168,7 @@ func (s *server) open(asked, peer string, f format) (*stream, error) {
 // refuse answers a handshake that is not taken, with the reason.
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, status int, reason error) {
 	text := fmt.Sprintf("%d: %s", status, printable(strings.TrimPrefix(reason.Error(), "websocket: ")))
+	w.Header().Set("Connection", "close") // a refused sender should not hold a descriptor
 	s.status.say("refused %s with %s", r.RemoteAddr, text)
 	http.Error(w, "record-server: refused with "+text, status)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -449,6 +450,38 @@ func TestBrokenFramesEndTheStream(t *testing.T) {
 	rawSend(t, c, []byte{0x82, 0x03, 'x', 'y', 'z'}) // not masked
 	expectClose(t, c, websocket.CloseProtocolError, "")
 	r.out.wait(t, "mic.pcm", " 3 bytes ", "failed: bad MASK")
+}
+
+func TestFramesAtRandomDoNotBreakTheServer(t *testing.T) {
+	r := start(t)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	names := []string{"a\x00", "b.wav\x00", "c", "..\x00", "\x00", ""}
+	var wg sync.WaitGroup
+	for i := range 200 {
+		var b []byte
+		for range 20 {
+			opcode := []byte{0, 1, 2, 2, 2, 0, 9, 10, 8, 3}[rnd.IntN(10)]
+			p := append([]byte(names[rnd.IntN(len(names))]), samples(rnd.IntN(300))...)
+			f := frame(opcode, rnd.IntN(3) > 0, p)
+			if rnd.IntN(20) == 0 {
+				f[rnd.IntN(len(f))] ^= byte(1 << rnd.IntN(8))
+			}
+			b = append(b, f...)
+		}
+		c := r.dial(t, []string{"/", "/raw.wav"}[i%2])
+		wg.Go(func() {
+			c.NetConn().Write(b)
+			c.NetConn().(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, c.NetConn())
+		})
+	}
+	wg.Wait()
+	c := r.dial(t, "/after.pcm")
+	shut(t, c, websocket.CloseNormalClosure)
+	r.out.wait(t, "after.pcm", "closed")
+	if text := r.out.String(); strings.Contains(text, "panic") {
+		t.Error(text)
+	}
 }
 
 func TestAPeerThatDiesIsLost(t *testing.T) {

@@ -1149,18 +1149,25 @@ static void sleep_takes_its_whole_time_whatever_signals_come(void)
     CHECK(sigaction(SIGUSR1, &before, NULL) == 0);
 }
 
+/* time() may still tell the second that ended some milliseconds ago. */
+static time_t this_second(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec;
+}
+
 static void the_date_is_that_of_the_c_library(void)
 {
     char text[19], expected[19];
-    for (;;) { /* until no second passed between the two */
-        time_t before = time(NULL);
+    time_t second;
+    do {
         struct tm tm;
-        CHECK(localtime_r(&before, &tm) != NULL);
+        second = this_second();
+        CHECK(localtime_r(&second, &tm) != NULL);
         CHECK(strftime(expected, sizeof(expected), "%m-%d %H:%M:%S.", &tm) == 15);
         CHECK(msp_now_time_str(text, sizeof(text)) == text);
-        if (time(NULL) == before)
-            break;
-    }
+    } while (this_second() != second);
     CHECK(strncmp(text, expected, 15) == 0 && strlen(text) == 18);
     char cut[6];
     CHECK(msp_now_time_str(cut, sizeof(cut)) == cut && strlen(cut) == 5);
@@ -1412,7 +1419,7 @@ static void use_everything(void)
     struct objects o;
     char msg[4] = "abc";
     unsigned flags;
-    CHECK(msp_event_set(&shared.event, 8, MSP_EVENT_OR) == 0); /* has a waiter in the parent */
+    CHECK(msp_event_set(&shared.event, 8, MSP_EVENT_OR) == 0);
     CHECK(msp_event_get(&shared.event, 8, MSP_EVENT_OR, &flags, MSP_WAIT_FOREVER) == 0);
     CHECK(msp_event_get(&shared.event, 4, MSP_EVENT_OR, &flags, 1) == -ETIMEDOUT);
     CHECK(msp_queue_send(&shared.queue, msg, 4) >= -EAGAIN);
@@ -1485,6 +1492,42 @@ static void a_forked_child_can_use_everything(void)
     free_objects(&shared);
 }
 
+static msp_event_t crowded;
+
+static void *run_crowd(void *arg)
+{
+    (void)arg;
+    while (msp_event_get(&crowded, 1, MSP_EVENT_OR, NULL, MSP_WAIT_FOREVER) == 0)
+        ;
+    return NULL;
+}
+
+static void set_and_wait(void)
+{
+    for (int i = 0; i < 4; i++) {
+        CHECK(msp_event_set(&crowded, 2, MSP_EVENT_OR) == 0);
+        CHECK(msp_event_get(&crowded, 1, MSP_EVENT_OR, NULL, 1) == -ETIMEDOUT);
+    }
+}
+
+/* Forks while the waiters are woken but have not run yet: a condition variable
+ * that still counts them would wait for them in the child. */
+static void a_forked_child_is_not_held_up_by_waiters_of_its_parent(void)
+{
+    pthread_t crowd[8];
+    char text[1024];
+    CHECK(msp_event_new(&crowded, 0) == 0);
+    for (int i = 0; i < 8; i++)
+        CHECK(pthread_create(&crowd[i], NULL, run_crowd, NULL) == 0);
+    for (int i = 0; i < 50; i++) {
+        CHECK(msp_event_set(&crowded, 2, MSP_EVENT_OR) == 0);
+        CHECK(in_child(set_and_wait, text, sizeof(text)) == 0);
+    }
+    msp_event_free(&crowded);
+    for (int i = 0; i < 8; i++)
+        CHECK(pthread_join(crowd[i], NULL) == 0);
+}
+
 int main(void)
 {
     unsetenv("MSP_LOG_LEVEL");
@@ -1547,6 +1590,7 @@ int main(void)
     a_broken_stderr_harms_nobody();
 
     a_forked_child_can_use_everything();
+    a_forked_child_is_not_held_up_by_waiters_of_its_parent();
     puts("ok");
     return 0;
 }

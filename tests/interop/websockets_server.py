@@ -4,9 +4,13 @@
     websockets_server.py DIR
 
 Stores the binary messages of each connection in DIR, under the last part of
-the URL's path. Prints "listening on ws://127.0.0.1:PORT/" when it is ready and
-"stream NAME BYTES" when a connection has ended. Works with websockets 10.4
-(Debian 12: python3-websockets) and later.
+the URL's path. Works with websockets 10.4 (Debian 12: python3-websockets) and
+later. Prints:
+
+    listening on ws://127.0.0.1:PORT/     when it is ready
+    stream NAME BYTES MESSAGES LARGEST CODE
+                                          when a connection has ended: what
+                                          came, and the client's close code
 """
 
 import asyncio
@@ -27,16 +31,18 @@ async def store(connection, folder):
     # Up to 13 the path is the connection's, from 14 on its request's.
     path = connection.path if hasattr(connection, "path") else connection.request.path
     name = name_of(path)
-    size = 0
+    size = count = largest = 0
     with open(folder / name, "wb") as file:
         try:
             async for message in connection:
                 if isinstance(message, bytes):
                     file.write(message)
                     size += len(message)
+                    count += 1
+                    largest = max(largest, len(message))
         except websockets.ConnectionClosed:
             pass
-    print("stream", name, size, flush=True)
+    print("stream", name, size, count, largest, connection.close_code, flush=True)
 
 
 async def main(folder):

@@ -106,12 +106,13 @@ static void a_program_that_only_links_the_library_has_one_thread(void)
 
 /* ---- Signals ------------------------------------------------------------- */
 
-static int over;
+static int over, calling;
 
 /* A host thread that makes calls all the time. */
 static void *call_on(void *arg)
 {
     of_the_host = 1;
+    add(&calling, 1);
     while (!load(&over)) {
         record_stats_t stats = {.size = sizeof(stats)};
         record_get_stats(arg, &stats);
@@ -135,8 +136,7 @@ static void write_and_check(struct server *server, struct ring *ring, rec_hdl_t 
     free(data);
 }
 
-/* Handlers without SA_ONSTACK, while library and host are at work. */
-static void the_hosts_handlers_run_on_the_hosts_threads(void)
+static void check_handlers(int flags)
 {
     of_the_host = 1;
     msp_log_set_level(MSP_LOG_NONE);
@@ -145,14 +145,13 @@ static void the_hosts_handlers_run_on_the_hosts_threads(void)
     ring_open(&ring, 10001);
     rec_hdl_t hdl = session(ring_uri(&ring.rb), server_url(&server, "a.pcm"));
     CHECK_INT(record_start(hdl), 0);
-    handle(SIGUSR1, SA_RESTART);
-    handle(SIGINT, SA_RESTART);
-    handle(SIGTERM, SA_RESTART);
-    handle(SIGPIPE, SA_RESTART);
     pthread_t callers[2];
     for (int i = 0; i < 2; i++)
         callers[i] = thread_start(call_on, hdl);
+    AWAIT(load(&calling) == 2, SOON);
     static const int signals[] = {SIGUSR1, SIGINT, SIGTERM, SIGPIPE};
+    for (size_t i = 0; i < COUNT(signals); i++)
+        handle(signals[i], flags);
     int sent = 0;
     for (long long end = now_ms() + 2000; now_ms() < end; sent++) {
         if (sent % 2)
@@ -170,6 +169,17 @@ static void the_hosts_handlers_run_on_the_hosts_threads(void)
     CHECK_INT(elsewhere, 0);
     CHECK(here > 100);
     write_and_check(&server, &ring, hdl, "a.pcm", 0);
+}
+
+/* In all those programs that never heard of alternate stacks. */
+static void handlers_without_onstack_run_on_the_hosts_threads(void)
+{
+    check_handlers(SA_RESTART);
+}
+
+static void handlers_with_onstack_run_on_the_hosts_threads(void)
+{
+    check_handlers(SA_RESTART | SA_ONSTACK);
 }
 
 static void *send_signals(void *arg)
@@ -638,7 +648,8 @@ int main(int argc, char **argv)
         }
     static const struct test tests[] = {
         TEST(a_program_that_only_links_the_library_has_one_thread),
-        TEST(the_hosts_handlers_run_on_the_hosts_threads),
+        TEST(handlers_without_onstack_run_on_the_hosts_threads),
+        TEST(handlers_with_onstack_run_on_the_hosts_threads),
         TEST(a_signal_that_all_threads_of_the_host_block_waits_for_them),
         TEST(sigint_arrives_while_main_waits_in_the_library),
         TEST(the_hosts_own_sigsegv_handler_runs),

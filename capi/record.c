@@ -2,8 +2,7 @@
  *
  * record.c - each public record_* function: start the runtime or refuse, then
  * into Go. Handles and callback arguments cross as numbers, because Go must not
- * see as a pointer what
- is none.
+ * see as a pointer what is none.
  */
 #include <errno.h>
 #include <stddef.h>

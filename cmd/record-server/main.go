@@ -6,6 +6,10 @@
 // A connection to ws://127.0.0.1:9090/mic.wav becomes recordings/mic.wav: each
 // binary message is appended. A connection to / carries many streams: each
 // message is a name, a zero byte and what to append to the file of that name.
+//
+// A sender that names its stream in the handshake, with Record-Stream, is told
+// in the answer how much of it is stored, and goes on from there after a lost
+// connection: no byte is stored twice, also when this program is killed.
 package main
 
 import (
@@ -101,7 +105,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	go func() { status.run(quiet); close(drawn) }()
 	status.say("listening on ws://%s/ storing in %s", ln.Addr(), cfg.dir)
 
-	srv := &server{store: st, status: status, format: cfg.format, raw: cfg.raw, conns: map[*conn]struct{}{}}
+	st.sweep(time.Now())
+	srv := newServer(st, status, cfg.format, cfg.raw)
 	h := &http.Server{
 		Handler:           srv,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -15,6 +15,7 @@ const (
 	rateWindow = time.Second            // over which the rate of a live line is taken
 	maxPending = 4096                   // lines kept while the output is stuck
 	maxRecent  = 50                     // ended streams that the page lists
+	maxGaps    = 3                      // of a stream that its line lists one by one
 )
 
 // row is a live stream with what its rate is taken from.
@@ -23,6 +24,7 @@ type row struct {
 	since time.Time
 	bytes int64 // at since
 	rate  float64
+	away  string // how its last connection ended, while its sender may come back
 }
 
 // status tells the terminal what happens: a line for every stream, kept up to
@@ -44,7 +46,9 @@ type status struct {
 	streams int
 	bytes   int64
 	broken  int // streams that did not end with a close handshake
-	drawn   int // live lines on the terminal, below which the cursor is
+	gaps    int64
+	missing int64 // in the gaps
+	drawn   int   // live lines on the terminal, below which the cursor is
 }
 
 func newStatus(out io.Writer, now func() time.Time, rows func() int) *status {
@@ -118,12 +122,51 @@ func (s *status) Write(p []byte) (int, error) {
 func (s *status) started(st *stream) {
 	s.mu.Lock()
 	s.streams++
-	s.live = append(s.live, &row{st: st, since: st.start})
+	s.live = append(s.live, &row{st: st, since: st.start, bytes: st.base})
 	if s.rows() == 0 {
-		s.queue(fmt.Sprintf("%s  started, from %s%s", st.name, st.peer, taken(st)))
+		verb := "started"
+		if st.reconnects > 0 {
+			verb = fmt.Sprintf("resumed at %d bytes", st.base)
+		}
+		s.queue(fmt.Sprintf("%s  %s, from %s%s", st.name, verb, st.peer, notes(st)))
 	}
 	s.mu.Unlock()
 	s.kick()
+}
+
+// resumed goes on with the line of old for st.
+func (s *status) resumed(old, st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.row(old); r != nil {
+		r.st, r.away = st, ""
+	}
+}
+
+// away says that the sender of st is gone, perhaps to come back.
+func (s *status) away(st *stream, how string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.row(st); r != nil {
+		r.away = how
+	}
+}
+
+func (s *status) row(st *stream) *row {
+	for _, r := range s.live {
+		if r.st == st {
+			return r
+		}
+	}
+	return nil
+}
+
+// gap counts n bytes that a sender could not keep.
+func (s *status) gap(n int64) {
+	s.mu.Lock()
+	s.gaps++
+	s.missing += n
+	s.mu.Unlock()
 }
 
 // ended removes a stream; how says in a few words how it ended, and ok that
@@ -137,11 +180,11 @@ func (s *status) ended(st *stream, how string, ok bool) {
 		}
 	}
 	n, d := st.bytes.Load(), s.now().Sub(st.start)
-	s.bytes += n
+	s.bytes += n - st.base
 	if !ok {
 		s.broken++
 	}
-	line := streamLine(st.name, n, perSecond(n, d), d, how+taken(st))
+	line := streamLine(st.name, n, perSecond(n-st.base, d), d, how+notes(st))
 	s.queue(line)
 	if len(s.recent) == maxRecent {
 		s.recent = append(s.recent[:0], s.recent[1:]...)
@@ -209,10 +252,10 @@ func (s *status) block(rows int) []string {
 			r.rate, r.since, r.bytes = perSecond(n-r.bytes, d), now, n
 		}
 		if r.since.Equal(r.st.start) {
-			r.rate = perSecond(n, now.Sub(r.since)) // no window is full yet
+			r.rate = perSecond(n-r.bytes, now.Sub(r.since)) // no window is full yet
 		}
 		if i < show {
-			block = append(block, streamLine(r.st.name, n, r.rate, now.Sub(r.st.start), "recording"+taken(r.st)))
+			block = append(block, streamLine(r.st.name, n, r.rate, now.Sub(r.st.start), r.state()+notes(r.st)))
 		}
 	}
 	if rest := len(s.live) - show; rest > 0 {
@@ -225,6 +268,9 @@ func (s *status) block(rows int) []string {
 func (s *status) summary() {
 	s.mu.Lock()
 	line := fmt.Sprintf("%s, %d bytes", count(int64(s.streams), "stream"), s.bytes)
+	if s.gaps > 0 {
+		line += fmt.Sprintf(", %s of %d bytes", count(s.gaps, "gap"), s.missing)
+	}
 	if s.broken > 0 {
 		line += fmt.Sprintf(" (%d lost or failed)", s.broken)
 	}
@@ -240,7 +286,7 @@ func (s *status) page(w io.Writer) {
 	now := s.now()
 	for _, r := range s.live {
 		n, d := r.st.bytes.Load(), now.Sub(r.st.start)
-		b.WriteString(streamLine(r.st.name, n, perSecond(n, d), d, "recording") + "\n")
+		b.WriteString(streamLine(r.st.name, n, perSecond(n-r.st.base, d), d, r.state()) + "\n")
 	}
 	for i := len(s.recent) - 1; i >= 0; i-- {
 		b.WriteString(s.recent[i] + "\n")
@@ -252,12 +298,35 @@ func (s *status) page(w io.Writer) {
 	io.WriteString(w, b.String())
 }
 
-// taken says why a stream is not stored under the name it asked for.
-func taken(st *stream) string {
-	if st.name == st.asked {
-		return ""
+func (r *row) state() string {
+	if r.away != "" {
+		return "away, " + r.away
 	}
-	return ", " + st.asked + " exists"
+	return "recording"
+}
+
+// notes says why a stream is not stored under the name it asked for, and what
+// happened to it on the way.
+func notes(st *stream) string {
+	var s string
+	if st.name != st.asked {
+		s = ", " + st.asked + " exists"
+	}
+	if st.reconnects > 0 {
+		s += ", reconnected " + count(st.reconnects, "time")
+	}
+	var more, bytes int64
+	for i, g := range st.gaps {
+		if i < maxGaps {
+			s += fmt.Sprintf(", gap of %d bytes at %d", g.Length, g.Offset)
+		} else {
+			more, bytes = more+1, bytes+g.Length
+		}
+	}
+	if more > 0 {
+		s += fmt.Sprintf(", %s more of %d bytes", count(more, "gap"), bytes)
+	}
+	return s
 }
 
 func streamLine(name string, n int64, rate float64, d time.Duration, state string) string {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"path"
 	"strings"
 	"sync"
@@ -25,6 +27,11 @@ type stream struct {
 	peer  string
 	start time.Time
 	bytes atomic.Int64 // payload stored; may be read at any time
+	base  int64        // what of bytes was there at start
+
+	// Of a stream that can be resumed; set before others see it.
+	gaps       []gap
+	reconnects int64
 
 	mu     sync.Mutex // the fields below: the timer runs on its own goroutine
 	file   storage    // nil once finished
@@ -37,6 +44,7 @@ type stream struct {
 	got    int     // how many of first have come
 	hdr    [wavHeaderSize]byte
 	timer  *time.Timer // fires maxLagDelay after the header began to trail
+	ledger *ledger     // nil for a stream that can't be resumed
 }
 
 // newStream takes over file, which is empty. With raw no header is written.
@@ -53,6 +61,42 @@ func newStream(file storage, name, asked, peer string, f format, raw bool, now t
 	s.off, s.sized = wavHeaderSize, wavHeaderSize
 	s.timer = time.AfterFunc(time.Hour, s.catchUp)
 	s.timer.Stop()
+	return s, nil
+}
+
+// resumeStream goes on with a file at its end, and mends what a kill has left
+// of its header. It corrects l where a kill came before that was saved.
+func resumeStream(file *os.File, l *ledger, peer string, now time.Time) (*stream, error) {
+	s := &stream{name: l.Name, asked: l.Asked, peer: peer, start: now, file: file, format: l.format()}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	s.off = info.Size()
+	if l.Header && s.off == 4 {
+		l.Header = false // append had just cut our header away
+	}
+	if l.Header {
+		if l.Complete && s.off == wavHeaderSize+l.Stored+1 {
+			s.off-- // the pad is not payload
+			if err := file.Truncate(s.off); err != nil {
+				return nil, s.failed(err)
+			}
+		}
+		s.wav, s.off = true, max(s.off, wavHeaderSize)
+		if s.got, err = file.ReadAt(s.first[:], wavHeaderSize); err != nil && err != io.EOF {
+			return nil, s.failed(err)
+		}
+		if err := s.writeSizes(); err != nil {
+			return nil, s.failed(err)
+		}
+		s.timer = time.AfterFunc(time.Hour, s.catchUp)
+		s.timer.Stop()
+		s.base = s.off - wavHeaderSize
+	} else {
+		s.base = s.off
+	}
+	s.bytes.Store(s.base)
 	return s, nil
 }
 
@@ -77,6 +121,12 @@ func (s *stream) append(p []byte) error {
 			s.timer.Stop()
 			s.bytes.Add(int64(n))
 			p = p[n:]
+			if s.ledger != nil {
+				s.ledger.Header = false
+				if err := s.ledger.save(); err != nil {
+					return s.failed(err)
+				}
+			}
 		}
 	}
 	if len(p) == 0 {
@@ -128,6 +178,35 @@ func (s *stream) writeSizes() error {
 	return nil
 }
 
+// complete notes that the sender has nothing more; finish follows.
+func (s *stream) complete() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.ledger; l != nil && s.file != nil && s.err == nil {
+		l.Complete, l.Stored = true, s.bytes.Load()
+		// All is stored, which is what counts. A ledger that does not know it
+		// is only kept for longer.
+		if l.save() != nil {
+			l.Complete = false
+		}
+	}
+}
+
+// seize ends the stream without finishing it, for another to go on with its
+// file: when it has returned, no byte is written any more.
+func (s *stream) seize(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	if s.file != nil {
+		s.file.Close()
+		s.file = nil
+	}
+	s.err = why
+}
+
 // finish completes the file and closes it; again, it returns what it returned
 // before. A file that failed is finished as far as it got.
 func (s *stream) finish() error {
@@ -140,7 +219,9 @@ func (s *stream) finish() error {
 		s.timer.Stop()
 		data := s.off - wavHeaderSize
 		err := s.writeSizes()
-		if err == nil && data&1 == 1 && s.format.whole(data) == data {
+		// Where more may follow, a pad would stand in its way.
+		last := s.ledger == nil || s.ledger.Complete
+		if err == nil && last && data&1 == 1 && s.format.whole(data) == data {
 			_, err = s.file.WriteAt([]byte{0}, s.off) // the pad of an odd chunk
 		}
 		if err != nil {

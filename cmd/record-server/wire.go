@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -69,6 +70,17 @@ type server struct {
 	stopping bool
 	conns    map[*conn]struct{}
 	wg       sync.WaitGroup // one for each connection
+
+	ids      sync.Mutex // handshakes of streams that can be resumed; taken before mu
+	lines    map[string]*line
+	awayTime time.Duration
+}
+
+func newServer(st *store, status *status, f format, raw bool) *server {
+	return &server{
+		store: st, status: status, format: f, raw: raw, awayTime: awayTime,
+		conns: map[*conn]struct{}{}, lines: map[string]*line{},
+	}
 }
 
 // begin counts a connection in, unless the server is stopping.
@@ -92,6 +104,7 @@ func (s *server) stop() {
 	}
 	s.mu.Unlock()
 	s.wg.Wait()
+	s.endAll()
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -112,9 +125,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := &conn{srv: s, peer: r.RemoteAddr, format: f, buf: make([]byte, bufferSize)}
 	name := strings.TrimPrefix(r.URL.Path, "/")
+	answer := http.Header{}
 	if c.mux = name == ""; c.mux {
-		c.byName = map[string]*stream{}
-	} else if c.cur, err = s.open(name, c.peer, f); err != nil {
+		c.byName = map[string]*stream{} // its senders do not resume
+	} else if err := s.use(c, r, name, answer); err != nil {
 		s.refuse(w, r, httpStatus(err), err)
 		return
 	}
@@ -130,25 +144,51 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.refuse(w, r, status, reason)
 		},
 	}
-	c.ws, err = up.Upgrade(w, r, nil)
+	c.ws, err = up.Upgrade(w, r, answer)
 	if err != nil {
-		if c.cur != nil {
+		switch {
+		case c.line != nil:
+			s.unanswered(c)
+		case c.cur != nil:
 			c.cur.finish()
 			s.store.remove(c.cur.name)
 		}
 		return
 	}
+	switch {
+	case c.line != nil:
+		s.joined(c)
+	case c.cur != nil:
+		s.status.started(c.cur)
+	}
 	if c.cur != nil {
 		c.streams = append(c.streams, c.cur)
-		s.status.started(c.cur)
 	}
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	if s.stopping {
 		go c.goAway()
 	}
+	if c.evicted {
+		c.evict()
+	}
 	s.mu.Unlock()
 	c.run()
+}
+
+// use sets the stream of a raw connection, and what the answer says of it.
+func (s *server) use(c *conn, r *http.Request, name string, answer http.Header) error {
+	cl, err := claimed(r.Header)
+	if err != nil {
+		return err
+	}
+	if cl == nil {
+		c.cur, err = s.open(name, c.peer, c.format)
+		return err
+	}
+	offset, err := s.attach(c, cl, name)
+	answer.Set(offsetHeader, strconv.FormatInt(offset, 10))
+	return err
 }
 
 // open creates the file of a stream.
@@ -174,8 +214,13 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, status int, reas
 }
 
 func httpStatus(err error) int {
-	var bad nameError
+	var (
+		bad nameError
+		no  *refusal
+	)
 	switch {
+	case errors.As(err, &no):
+		return no.status
 	case errors.As(err, &bad):
 		return http.StatusBadRequest
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -223,6 +268,9 @@ type conn struct {
 	to      int
 	head    [maxName + 1]byte
 	texts   int64
+	line    *line // of a raw stream that can be resumed
+	whole   bool  // closed with 1000, all being stored
+	evicted bool  // under server.mu: a newer connection has its stream
 
 	fault *fault
 	away  sync.Once
@@ -259,10 +307,14 @@ func (c *conn) run() {
 	if errors.Is(err, websocket.ErrReadLimit) {
 		c.fail(websocket.CloseMessageTooBig, "a message is longer than %d bytes", maxMessage)
 	}
-	c.finish()
+	c.finish(false)
 	how, ok := c.outcome(err)
-	for _, st := range c.streams {
-		c.srv.status.ended(st, how, ok)
+	if c.line != nil {
+		c.srv.detach(c, how, ok)
+	} else {
+		for _, st := range c.streams {
+			c.srv.status.ended(st, how, ok)
+		}
 	}
 	if len(c.streams) == 0 && !ok {
 		c.srv.status.say("%s  %s", c.peer, how)
@@ -412,17 +464,28 @@ func (c *conn) flush() error {
 	p := c.buf[c.from:c.to]
 	c.from = c.to
 	if err := c.cur.append(p); err != nil {
-		return c.fail(websocket.CloseInternalServerErr, "%s", err)
+		return c.failStored(err)
 	}
 	return nil
 }
 
-// finish completes the files.
-func (c *conn) finish() error {
+// failStored is fail for what a stream returned.
+func (c *conn) failStored(err error) error {
+	if errors.Is(err, errTakenOver) {
+		return c.fail(websocket.ClosePolicyViolation, "%s", err)
+	}
+	return c.fail(websocket.CloseInternalServerErr, "%s", err)
+}
+
+// finish completes the files; whole says that their sender has no more.
+func (c *conn) finish(whole bool) error {
 	err := c.flush()
 	for _, st := range c.streams {
+		if whole && err == nil {
+			st.complete()
+		}
 		if e := st.finish(); e != nil && err == nil {
-			err = c.fail(websocket.CloseInternalServerErr, "%s", e)
+			err = c.failStored(e)
 		}
 	}
 	return err
@@ -443,9 +506,14 @@ func (c *conn) ping(data string) error {
 
 // closed answers a close with the same code, when the files are complete.
 func (c *conn) closed(code int, _ string) error {
-	if err := c.finish(); err != nil {
+	c.mu.Lock()
+	// A peer that goes because we do may have more for us later.
+	whole := code == websocket.CloseNormalClosure && c.ended == ""
+	c.mu.Unlock()
+	if err := c.finish(whole); err != nil {
 		return err // run tells the peer 1011 instead
 	}
+	c.whole = whole
 	c.ws.WriteControl(websocket.CloseMessage, closeFrame(code, ""), time.Now().Add(answerTime))
 	return nil
 }

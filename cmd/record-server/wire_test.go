@@ -83,7 +83,15 @@ type rig struct {
 
 func start(t *testing.T) *rig {
 	t.Helper()
-	st, dir := testStore(t)
+	return startIn(t, t.TempDir())
+}
+
+func startIn(t *testing.T, dir string) *rig {
+	t.Helper()
+	st, err := openStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	out := newTranscript()
 	status := newStatus(out, time.Now, rows(0))
 	quiet, drawn := make(chan struct{}), make(chan struct{})
@@ -92,7 +100,7 @@ func start(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &server{store: st, status: status, format: mono16, conns: map[*conn]struct{}{}}
+	srv := newServer(st, status, mono16, false)
 	h := &http.Server{Handler: srv, ReadHeaderTimeout: patience}
 	served := make(chan struct{})
 	go func() { h.Serve(listener{ln.(*net.TCPListener)}); close(served) }()
@@ -102,6 +110,7 @@ func start(t *testing.T) *rig {
 		close(quiet)
 		<-drawn
 		<-served
+		st.close()
 	})
 	return &rig{srv, ln.Addr().String(), dir, out}
 }

@@ -543,8 +543,8 @@ func (c *conn) outcome(err error) (how string, ok bool) {
 	case c.fault != nil:
 		how = "failed: " + c.fault.reason
 	case isClose && closed.Code != websocket.CloseAbnormalClosure:
-		if ok = true; how == "" {
-			how = "closed"
+		if ok = true; how == "" || c.whole {
+			how = "closed" // also where we stopped after that
 		}
 		switch closed.Code {
 		case websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseNoStatusReceived:

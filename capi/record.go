@@ -175,6 +175,14 @@ func goRecordGetStats(handle C.uintptr_t, out *C.record_stats_t) C.int {
 			dropped_bytes:   C.uint64_t(stats.Dropped),
 			ring_length:     C.uint32_t(stats.RingLength),
 			ring_high_water: C.uint32_t(stats.RingHighWater),
+			acked_bytes:     C.uint64_t(stats.Delivered),
+			resent_bytes:    C.uint64_t(stats.Resent),
+			window_bytes:    C.uint64_t(stats.Window),
+			rtt_us:          C.uint64_t(stats.RTT.Microseconds()),
+			reconnects:      C.uint32_t(stats.Reconnects),
+		}
+		if stats.Answers {
+			filled.acknowledged = 1
 		}
 		C.memcpy(unsafe.Pointer(out), unsafe.Pointer(&filled), C.size_t(filled.size))
 		return nil

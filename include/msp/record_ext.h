@@ -35,6 +35,12 @@ typedef struct {
     uint64_t dropped_bytes;   /* refused by a full ring while the session ran */
     uint32_t ring_length;     /* capacity of the source ring, 0 for other sources */
     uint32_t ring_high_water; /* most bytes seen waiting in it */
+    uint64_t acked_bytes;     /* of sent_bytes, known to have arrived */
+    uint64_t resent_bytes;    /* sent again after a lost connection */
+    uint64_t window_bytes;    /* kept to be sent again, frames and all */
+    uint64_t rtt_us;          /* from the last answered ping to its pong, microseconds */
+    uint32_t reconnects;      /* connections made after the first */
+    uint32_t acknowledged;    /* 1: the server answers pings, and so acknowledges bytes */
 } record_stats_t;
 
 typedef enum {

@@ -164,8 +164,8 @@ func TestStopIsBoundedAndSaysWhatItLeft(t *testing.T) {
 	if !errors.Is(err, syscall.ETIMEDOUT) || stats.Left == 0 || !strings.Contains(err.Error(), fmt.Sprint(stats.Left)) {
 		t.Fatalf("stop: %v; %+v", err, stats)
 	}
-	if stats.Left+stats.Sent != 31<<20 {
-		t.Fatalf("left %d + sent %d is not what was written", stats.Left, stats.Sent)
+	if stats.Left+stats.Delivered != 31<<20 {
+		t.Fatalf("left %d + delivered %d is not what was written", stats.Left, stats.Delivered)
 	}
 }
 

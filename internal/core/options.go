@@ -4,6 +4,7 @@ package core
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -16,6 +17,10 @@ import (
 type Options struct {
 	ConnectTimeout time.Duration
 	StopTimeout    time.Duration
+	PingInterval   time.Duration
+	PongTimeout    time.Duration
+	MaxOffline     time.Duration // 0: for ever
+	ReplayBytes    int
 }
 
 // An Option is one row of the table that the call, the environment, the
@@ -36,17 +41,31 @@ var OptionTable = []Option{
 	{"stop_timeout", "milliseconds, 1 to 600000", "3000",
 		"How long `record_stop` goes on delivering; then it returns `-ETIMEDOUT` and says how many bytes it left.",
 		millis(func(o *Options) *time.Duration { return &o.StopTimeout })},
+	{"ping_interval", "milliseconds, 1 to 600000", "10000",
+		"How often a server that says nothing is asked for a sign of life.",
+		millis(func(o *Options) *time.Duration { return &o.PingInterval })},
+	{"pong_timeout", "milliseconds, 1 to 600000", "10000",
+		"How long a server that answers pings may be silent before it is given up and dialled again.",
+		millis(func(o *Options) *time.Duration { return &o.PongTimeout })},
+	{"replay_bytes", "bytes, 4096 to 1073741824", "1048576",
+		"How much is kept until the server has acknowledged it, to be sent again after a lost connection. All sessions of a process together keep at most 64 MiB.",
+		number(4<<10, 1<<30, func(o *Options, n uint64) { o.ReplayBytes = int(n) })},
+	{"max_offline", "milliseconds, 0 to 2147483647", "0",
+		"How long a lost server is dialled before the session fails; 0 is for ever.",
+		number(0, math.MaxInt32, func(o *Options, n uint64) { o.MaxOffline = time.Duration(n) * time.Millisecond })},
 }
 
-const maxMillis = 600000
-
 func millis(field func(*Options) *time.Duration) func(*Options, string) error {
+	return number(1, 600000, func(o *Options, n uint64) { *field(o) = time.Duration(n) * time.Millisecond })
+}
+
+func number(least, most uint64, keep func(*Options, uint64)) func(*Options, string) error {
 	return func(o *Options, value string) error {
-		n, err := strconv.ParseUint(value, 10, 32)
-		if err != nil || n == 0 || n > maxMillis {
-			return fmt.Errorf("%q is not a number of milliseconds from 1 to %d: %w", value, maxMillis, syscall.EINVAL)
+		n, err := strconv.ParseUint(value, 10, 64)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("%q is not a number from %d to %d: %w", value, least, most, syscall.EINVAL)
 		}
-		*field(o) = time.Duration(n) * time.Millisecond
+		keep(o, n)
 		return nil
 	}
 }

@@ -41,12 +41,14 @@ type Sink interface {
 	Reserve(max int) (int, error)
 	// Put takes a chunk that Reserve made room for: a, then b.
 	Put(a, b []byte) error
-	// Flush sees to it that what was put is on its way.
+	// Flush sees to it that what was put is on its way, or kept until it can be.
 	Flush() error
 	// Finish delivers the tail, and returns when it is delivered.
 	Finish() error
 	// Sent is how many bytes are on their way or there. Any goroutine.
 	Sent() int64
+	// Delivered is how many of them are known to be there. Any goroutine.
+	Delivered() int64
 	Close() error
 }
 

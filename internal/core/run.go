@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"msprecord/internal/doorbell"
+	"msprecord/internal/stream"
 )
 
 // A run is a session between one start and its stop.
@@ -20,9 +21,11 @@ type run struct {
 	options   Options
 	callbacks Callbacks
 	cancel    context.CancelCauseFunc
-	gauge     gauge // nil where the source is no ring
+	gauge     gauge      // nil where the source is no ring
+	network   connection // nil where the sink has no connection
 	refused   uint64
 	warned    time.Time
+	lost      bool // the connection is
 
 	opened chan struct{} // closed when start has opened both ends, or failed
 	ended  chan struct{} // closed when the pump is over; then err is set
@@ -38,6 +41,11 @@ type run struct {
 // A gauge is a source that can tell about its ring.
 type gauge interface {
 	Ring() (length, highWater int, refused uint64)
+}
+
+// A connection is a sink that can tell about its network.
+type connection interface {
+	Figures() stream.Figures
 }
 
 // newRun takes what start may use; the caller holds the session's lock.
@@ -67,7 +75,7 @@ func (r *run) open(from, to target) (err error) {
 			r.closeWaiter()
 		}
 	}()
-	o := opening{ctx: r.ctx, waker: r.waker, chunk: r.chunk, options: r.options}
+	o := opening{ctx: r.ctx, waker: r.waker, chunk: r.chunk, options: r.options, up: r.connected, down: r.disconnected}
 	if r.source, err = from.source(o); err != nil {
 		return fmt.Errorf("source %w", err)
 	}
@@ -80,8 +88,27 @@ func (r *run) open(from, to target) (err error) {
 	if r.sink, err = to.sink(o); err != nil {
 		return err
 	}
+	if r.network, _ = r.sink.(connection); r.network == nil {
+		r.connected("opened")
+	}
 	r.ready.Store(true)
 	return nil
+}
+
+// connected tells that the sink can take bytes, again where it could not.
+func (r *run) connected(text string) {
+	if r.lost {
+		Log(LogWarn, fmt.Sprintf("%s: %s again", r.session.name, text))
+	}
+	r.lost = false
+	r.tell(Connected, nil, text)
+}
+
+// disconnected tells that it cannot for now.
+func (r *run) disconnected(err error) {
+	r.lost = true
+	Log(LogWarn, fmt.Sprintf("%s: %v", r.session.name, err))
+	r.tell(Disconnected, err, err.Error())
 }
 
 func (r *run) closeEnds() error {
@@ -106,7 +133,8 @@ func (r *run) closeWaiter() {
 // finish closes both ends after the pump, and counts what stays behind.
 func (r *run) finish(err error) {
 	r.watchRing()
-	left := r.source.Remaining() + r.read.Load() - r.sink.Sent()
+	delivered := r.sink.Delivered()
+	left := r.source.Remaining() + r.read.Load() - delivered
 	if closeErr := r.closeEnds(); err == nil {
 		err = closeErr
 	}
@@ -114,7 +142,7 @@ func (r *run) finish(err error) {
 		return
 	}
 	r.left.Store(left)
-	r.err = fmt.Errorf("%w: %d bytes were not sent; of the %d that were, some may not have arrived", err, left, r.sink.Sent())
+	r.err = fmt.Errorf("%w: %d bytes are left behind, %d are known to have arrived", err, left, delivered)
 }
 
 // watchRing reports what the producer was refused.
@@ -216,7 +244,10 @@ func (r *run) fill(s *Stats) {
 	if !r.ready.Load() {
 		return
 	}
-	s.Read, s.Sent = r.read.Load(), r.sink.Sent()
+	s.Read, s.Sent, s.Delivered = r.read.Load(), r.sink.Sent(), r.sink.Delivered()
+	if r.network != nil {
+		s.Figures = r.network.Figures()
+	}
 	if r.gauge != nil {
 		s.RingLength, s.RingHighWater, s.Dropped = r.gauge.Ring()
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"msprecord/internal/doorbell"
+	"msprecord/internal/stream"
 )
 
 // State is a record_state_t.
@@ -158,7 +159,6 @@ func (s *Session) begin() (*run, error) {
 
 // drive runs the pump and records how it ended.
 func (s *Session) drive(r *run) {
-	r.tell(Connected, nil, "started")
 	err := r.pump.run()
 	r.finish(err)
 	s.mu.Lock()
@@ -176,7 +176,9 @@ func (s *Session) drive(r *run) {
 	} else if !stopping {
 		r.tell(Finished, nil, "finished")
 	}
-	r.tell(Disconnected, nil, "ended")
+	if !r.lost {
+		r.tell(Disconnected, nil, "ended")
+	}
 	close(r.ended)
 }
 
@@ -266,7 +268,9 @@ func (s *Session) Wait(timeout time.Duration, inside bool) error {
 // Stats are a session's figures since its last start.
 type Stats struct {
 	State                     State
-	Read, Sent, Left          int64
+	Read, Sent, Delivered     int64
+	Left                      int64
+	stream.Figures            // zero where there is no connection
 	Dropped                   uint64
 	RingLength, RingHighWater int
 }

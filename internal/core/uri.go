@@ -20,6 +20,8 @@ type opening struct {
 	waker   *doorbell.Waker
 	chunk   int // bytes, the most that is moved at once
 	options Options
+	up      func(text string) // a connection stands
+	down    func(err error)   // it is lost
 }
 
 // A target is a parsed URI: what it can be, and how that opens.
@@ -111,8 +113,8 @@ func keys(rest string, names ...string) (map[string]string, error) {
 	return values, nil
 }
 
-// number reads a decimal or 0x hexadecimal number.
-func number(key, value string) (uint64, error) {
+// integer reads a decimal or 0x hexadecimal number.
+func integer(key, value string) (uint64, error) {
 	digits, base := value, 10
 	if strings.HasPrefix(value, "0x") || strings.HasPrefix(value, "0X") {
 		digits, base = value[2:], 16
@@ -129,7 +131,7 @@ func ringTarget(_, rest string) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	handle, err := number("handle", values["handle"])
+	handle, err := integer("handle", values["handle"])
 	if err != nil {
 		return target{}, err
 	}
@@ -149,15 +151,15 @@ func memTarget(_, rest string) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	address, err := number("address", values["address"])
+	start, err := integer("address", values["address"])
 	if err != nil {
 		return target{}, err
 	}
-	size, err := number("size", values["size"])
+	size, err := integer("size", values["size"])
 	if err != nil {
 		return target{}, err
 	}
-	mem, err := endpoint.NewMem(address, size)
+	mem, err := endpoint.NewMem(start, size)
 	if err != nil {
 		return target{}, err
 	}
@@ -202,7 +204,16 @@ func streamTarget(uri, _ string) (target, error) {
 	}
 	return target{
 		sink: func(o opening) (Sink, error) {
-			return opened[Sink](stream.Dial(o.ctx, u, o.options.ConnectTimeout, o.waker))
+			return opened[Sink](stream.Open(o.ctx, stream.Config{
+				URL:            u,
+				ConnectTimeout: o.options.ConnectTimeout,
+				PingInterval:   o.options.PingInterval,
+				PongTimeout:    o.options.PongTimeout,
+				MaxOffline:     o.options.MaxOffline,
+				ReplayBytes:    o.options.ReplayBytes,
+				Up:             o.up,
+				Down:           o.down,
+			}, o.waker))
 		},
 	}, nil
 }

@@ -173,6 +173,9 @@ func (s *FileSink) Finish() error {
 // Sent is how many bytes the file has. Any goroutine.
 func (s *FileSink) Sent() int64 { return s.sent.Load() }
 
+// Delivered is the same. Any goroutine.
+func (s *FileSink) Delivered() int64 { return s.Sent() }
+
 // Close closes the file where Finish has not.
 func (s *FileSink) Close() error {
 	if err := s.file.Close(); !errors.Is(err, os.ErrClosed) {

@@ -128,7 +128,11 @@ func (s *MemSink) Flush() error  { return nil }
 func (s *MemSink) Finish() error { return nil }
 
 // Sent is how many bytes were written. Any goroutine.
-func (s *MemSink) Sent() int64  { return s.sent.Load() }
+func (s *MemSink) Sent() int64 { return s.sent.Load() }
+
+// Delivered is the same. Any goroutine.
+func (s *MemSink) Delivered() int64 { return s.Sent() }
+
 func (s *MemSink) Close() error { return nil }
 
 // readMemory fills p from an address of this process.

@@ -38,4 +38,8 @@ func (s *NullSink) Put(a, b []byte) error {
 func (s *NullSink) Flush() error  { return nil }
 func (s *NullSink) Finish() error { return nil }
 func (s *NullSink) Sent() int64   { return s.sent.Load() }
-func (s *NullSink) Close() error  { return nil }
+
+// Delivered is the same. Any goroutine.
+func (s *NullSink) Delivered() int64 { return s.Sent() }
+
+func (s *NullSink) Close() error { return nil }

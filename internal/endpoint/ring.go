@@ -183,6 +183,9 @@ func (s *RingSink) Finish() error { return nil }
 // Sent is how many bytes went into the ring. Any goroutine.
 func (s *RingSink) Sent() int64 { return s.sent.Load() }
 
+// Delivered is the same. Any goroutine.
+func (s *RingSink) Delivered() int64 { return s.Sent() }
+
 // Close gives the ring back.
 func (s *RingSink) Close() error {
 	s.view.Release()

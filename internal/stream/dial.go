@@ -50,35 +50,67 @@ func ParseURL(s string) (*url.URL, error) {
 // buffer for the handshake alone.
 var handshakeBuffers sync.Pool
 
-// Dial connects within timeout. ctx is the session's run: its end breaks off
-// whatever the connection is in. w is woken when the server says something
-// that the session must act on.
-func Dial(ctx context.Context, u *url.URL, timeout time.Duration, w *doorbell.Waker) (*Conn, error) {
+// A dialer makes a stream's connections, one at a time.
+type dialer struct {
+	cfg    Config
+	ctx    context.Context
+	waker  *doorbell.Waker
+	stream string // Record-Stream
+	epoch  int    // of the last dial: goes up with each
+	failed int    // losses in a row without a stable minute between
+}
+
+// dial connects within ConnectTimeout. kept is the first byte of the stream
+// that can still be sent.
+func (d *dialer) dial(kept int64) (*link, error) {
 	mask, err := newMasker()
 	if err != nil {
 		return nil, err
 	}
-	dialCtx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(d.ctx, d.cfg.ConnectTimeout)
 	defer cancel()
-	dialer := websocket.Dialer{
+	gorilla := websocket.Dialer{
 		Proxy:           http.ProxyFromEnvironment,
 		ReadBufferSize:  1024,
 		WriteBufferSize: 1024,
 		WriteBufferPool: &handshakeBuffers,
 	}
-	ws, resp, err := dialer.DialContext(dialCtx, bare(u), credentials(u))
-	if err != nil {
-		switch {
-		case ctx.Err() != nil:
-			err = context.Cause(ctx)
-		case dialCtx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
-			err = fmt.Errorf("no answer within %v: check address and port, or raise connect_timeout: %w", timeout, syscall.ETIMEDOUT)
-		default:
-			err = explain(err, resp)
+	d.epoch++
+	header := credentials(d.cfg.URL)
+	header.Set("Record-Stream", d.stream)
+	header.Set("Record-Offset", strconv.FormatInt(kept, 10))
+	header.Set("Record-Epoch", strconv.Itoa(d.epoch))
+	ws, resp, err := gorilla.DialContext(ctx, bare(d.cfg.URL), header)
+	if err == nil {
+		l := newLink(d.ctx, ws, mask, d.waker)
+		l.limitSilence(d.cfg.PingInterval + d.cfg.PongTimeout)
+		if l.held, l.resumes, err = heldBy(resp); err == nil {
+			return l, nil
 		}
-		return nil, fmt.Errorf("connecting to %s: %w", u.Redacted(), err)
+		l.close(false)
 	}
-	return newConn(ctx, ws, u, mask, w), nil
+	switch {
+	case d.ctx.Err() != nil:
+		err = context.Cause(d.ctx)
+	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("no answer within %v: check address and port, or raise connect_timeout: %w", d.cfg.ConnectTimeout, syscall.ETIMEDOUT)
+	default:
+		err = explain(err, resp)
+	}
+	return nil, fmt.Errorf("connecting to %s: %w", d.cfg.URL.Redacted(), err)
+}
+
+// heldBy reads how much of the stream the server says it holds.
+func heldBy(resp *http.Response) (held int64, resumes bool, err error) {
+	value := resp.Header.Get("Record-Offset")
+	if value == "" {
+		return 0, false, nil
+	}
+	held, err = strconv.ParseInt(value, 10, 64)
+	if err != nil || held < 0 {
+		return 0, false, fmt.Errorf("the server answered Record-Offset: %q, which is no number of bytes: %w", value, syscall.EPROTO)
+	}
+	return held, true, nil
 }
 
 // bare is the URL without user and password, which do not belong on the wire
@@ -91,12 +123,11 @@ func bare(u *url.URL) string {
 
 // credentials are the URL's user and password as RFC 7617 wants them.
 func credentials(u *url.URL) http.Header {
-	if u.User == nil {
-		return nil
-	}
-	password, _ := u.User.Password()
 	r := http.Request{Header: http.Header{}}
-	r.SetBasicAuth(u.User.Username(), password)
+	if u.User != nil {
+		password, _ := u.User.Password()
+		r.SetBasicAuth(u.User.Username(), password)
+	}
 	return r.Header
 }
 
@@ -108,11 +139,11 @@ func explain(err error, resp *http.Response) error {
 	var unknown x509.UnknownAuthorityError
 	switch {
 	case errors.Is(err, websocket.ErrBadHandshake) && resp != nil:
-		return fmt.Errorf("the server answered HTTP %s, not a WebSocket: %s: %w", resp.Status, mend(resp.StatusCode), statusErrno(resp.StatusCode))
+		return refuse(resp)
 	case errors.As(err, &dns):
 		return fmt.Errorf("no address for %s: check the host name: %w", dns.Name, syscall.EHOSTUNREACH)
 	case errors.As(err, &cert), errors.As(err, &unknown):
-		return fmt.Errorf("the server's certificate is not trusted: %w: %w", err, syscall.EPROTO)
+		return &refusal{fmt.Errorf("the server's certificate is not trusted: %w: %w", err, syscall.EPROTO), true, 0}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens there: start the server, or check the port: %w", syscall.ECONNREFUSED)
 	case errors.As(err, &errno):
@@ -121,29 +152,31 @@ func explain(err error, resp *http.Response) error {
 	return fmt.Errorf("%w: is this a WebSocket server (and ws or wss as it expects)? %w", err, syscall.EPROTO)
 }
 
-func mend(status int) string {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return "it wants other access than the URL gives"
-	case http.StatusNotFound:
-		return "check the path of the URL"
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return "it is busy: try later"
-	}
-	if status >= 300 && status < 400 {
-		return "it redirects: use the address it names"
-	}
-	return "check address and path of the URL"
+// A refusal is a server's answer that is no WebSocket.
+type refusal struct {
+	error
+	final bool          // asking again does not help
+	after time.Duration // the server asks to be left alone for so long
 }
 
-func statusErrno(status int) syscall.Errno {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return syscall.EACCES
-	case http.StatusNotFound:
-		return syscall.ENOENT
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return syscall.EBUSY
+func (r *refusal) Unwrap() error { return r.error }
+
+func refuse(resp *http.Response) error {
+	r := &refusal{}
+	errno, mend := syscall.EPROTO, "check address and path of the URL"
+	switch status := resp.StatusCode; {
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		errno, mend, r.final = syscall.EACCES, "it wants other access than the URL gives", true
+	case status == http.StatusNotFound:
+		errno, mend, r.final = syscall.ENOENT, "check the path of the URL", true
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		errno, mend = syscall.EBUSY, "it is busy: try later"
+	case status >= 300 && status < 400:
+		mend = "it redirects: use the address it names, " + resp.Header.Get("Location")
 	}
-	return syscall.EPROTO
+	if seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31); err == nil { // RFC 9110 section 10.2.3
+		r.after = time.Duration(seconds) * time.Second
+	}
+	r.error = fmt.Errorf("the server answered HTTP %s, not a WebSocket: %s: %w", resp.Status, mend, errno)
+	return r
 }

@@ -12,6 +12,7 @@ import (
 const (
 	opBinary = 0x2
 	opClose  = 0x8
+	opPing   = 0x9
 	opPong   = 0xA
 
 	finBit  = 0x80 // section 5.2: the last, here the only, frame of a message
@@ -72,4 +73,17 @@ func maskCopy(dst, src []byte, key uint32) {
 	for i := range src {
 		dst[i] = src[i] ^ byte(key>>(i%4*8))
 	}
+}
+
+// frameKey reads back a frame that appendFrame made: its key and its payload,
+// still masked.
+func frameKey(frame []byte) (key uint32, masked []byte) {
+	at := 2
+	switch frame[1] &^ maskBit {
+	case 126:
+		at = 4
+	case 127:
+		at = 10
+	}
+	return binary.LittleEndian.Uint32(frame[at:]), frame[at+4:]
 }

@@ -36,26 +36,45 @@ func serve(t testing.TB, handle func(*websocket.Conn)) string {
 	return "ws" + strings.TrimPrefix(server.URL, "http")
 }
 
-func dial(t testing.TB, ctx context.Context, url string) *Conn {
+// config is what a stream needs, with the options' defaults.
+func config(t testing.TB, url string) Config {
 	t.Helper()
 	u, err := ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return Config{
+		URL: u, ConnectTimeout: 5 * time.Second, PingInterval: 10 * time.Second, PongTimeout: 10 * time.Second,
+		ReplayBytes: 1 << 20, Up: func(string) {}, Down: func(error) {},
+	}
+}
+
+func newWaker(t testing.TB) *doorbell.Waker {
+	t.Helper()
 	w, err := doorbell.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
-	c, err := Dial(ctx, u, 5*time.Second, w)
+	return w
+}
+
+func open(t testing.TB, ctx context.Context, cfg Config) *Stream {
+	t.Helper()
+	s, err := Open(ctx, cfg, newWaker(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
-	return c
+	t.Cleanup(func() { s.Close() })
+	return s
 }
 
-func put(t testing.TB, c *Conn, p []byte) {
+func dial(t testing.TB, ctx context.Context, url string) *Stream {
+	t.Helper()
+	return open(t, ctx, config(t, url))
+}
+
+func put(t testing.TB, c *Stream, p []byte) {
 	t.Helper()
 	if n, err := c.Reserve(len(p)); n != len(p) || err != nil {
 		t.Fatalf("Reserve(%d) = %d, %v", len(p), n, err)
@@ -152,16 +171,26 @@ func TestAPingIsAnswered(t *testing.T) {
 	}
 }
 
-func TestAServersCloseIsAnErrorWithItsReason(t *testing.T) {
+func TestACloseThatForbidsRetryingIsAnErrorWithItsReason(t *testing.T) {
 	url := serve(t, func(ws *websocket.Conn) {
-		ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1011, "disk full"), time.Now().Add(time.Second))
+		ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.ClosePolicyViolation, "no such name"), time.Now().Add(time.Second))
 		ws.ReadMessage()
 	})
 	c := dial(t, context.Background(), url)
-	<-c.readDone
-	_, err := c.Reserve(10)
-	if !errors.Is(err, syscall.EPIPE) || !strings.Contains(err.Error(), "1011") || !strings.Contains(err.Error(), "disk full") {
-		t.Fatalf("Reserve: %v", err)
+	for {
+		_, err := c.Reserve(10)
+		if err == nil {
+			select {
+			case <-c.waker.C:
+				continue
+			case <-time.After(10 * time.Second):
+				t.Fatal("the close was not noticed")
+			}
+		}
+		if !errors.Is(err, syscall.EPIPE) || !strings.Contains(err.Error(), "1008") || !strings.Contains(err.Error(), "no such name") {
+			t.Fatalf("Reserve: %v", err)
+		}
+		return
 	}
 }
 
@@ -227,16 +256,9 @@ func TestDialSaysWhatIsWrong(t *testing.T) {
 		{"ws://" + silent.Addr().String() + "/x", syscall.ETIMEDOUT, "no answer within"},
 		{"wss://" + strings.TrimPrefix(base, "ws://") + "/x", syscall.EPROTO, "as it expects"},
 	} {
-		u, err := ParseURL(row.url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w, err := doorbell.New()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = Dial(context.Background(), u, 200*time.Millisecond, w)
-		w.Close()
+		cfg := config(t, row.url)
+		cfg.ConnectTimeout = 200 * time.Millisecond
+		_, err := Open(context.Background(), cfg, newWaker(t))
 		if !errors.Is(err, row.errno) || !strings.Contains(err.Error(), row.words) || strings.Contains(err.Error(), "password") {
 			t.Errorf("%s: %v; want %v and %q", row.url, err, row.errno, row.words)
 		}

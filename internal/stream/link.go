@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+
+package stream
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/sys/unix"
+
+	"msprecord/internal/doorbell"
+)
+
+// A link is one connection, from its handshake to its loss. The session's
+// goroutine does all the writing; another reads, and leaves here what the
+// first has to act on.
+type link struct {
+	ws      *websocket.Conn
+	net     net.Conn
+	mask    masker
+	waker   *doorbell.Waker
+	unhook  func() bool
+	since   time.Time
+	resumes bool  // the server answered Record-Offset
+	held    int64 // what it answered
+
+	control []byte      // control frames that go out with the next write
+	vector  net.Buffers // what one write consists of
+	parts   [2][]byte
+
+	pinged int64        // offset that the last ping asked about
+	asked  int64        // when the first ping was sent that no pong has followed
+	pingAt atomic.Int64 // when the last ping was sent; times here are of clock()
+
+	acked  atomic.Int64 // offset that a pong confirmed, -1 before the first
+	pongAt atomic.Int64 // when the last pong came
+	heard  atomic.Int64 // when the server last said anything
+	rtt    atomic.Int64 // from the last answered ping to its pong, in ns
+	news   atomic.Bool  // there is something under mu
+	mu     sync.Mutex
+	pong   []byte // payload of the last ping of the server, nil when answered
+	closed *websocket.CloseError
+
+	lastQueued int
+
+	readDone chan struct{} // closed when the reader ends, after readErr
+	readErr  error
+}
+
+var clockStart = time.Now()
+
+// clock is the monotonic time in ns.
+func clock() int64 { return int64(time.Since(clockStart)) }
+
+func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.Waker) *link {
+	l := &link{ws: ws, net: ws.NetConn(), mask: mask, waker: w, since: time.Now(), readDone: make(chan struct{})}
+	l.acked.Store(-1)
+	now := clock()
+	l.heard.Store(now)
+	l.pingAt.Store(now)
+	l.pongAt.Store(now)
+	// Ends a blocked read or write at once, even where TLS has a say.
+	l.unhook = context.AfterFunc(ctx, func() { l.tcp().Close() })
+	ws.SetPingHandler(func(payload string) error {
+		l.tell(func() { l.pong = append([]byte{}, payload...) }) // only the last counts (section 5.5.3)
+		return nil
+	})
+	ws.SetPongHandler(func(payload string) error {
+		now := clock()
+		l.heard.Store(now)
+		if len(payload) == 8 { // else it answers no ping of ours
+			l.pongAt.Store(now)
+			l.rtt.Store(now - l.pingAt.Load())
+			l.acked.Store(max(l.acked.Load(), int64(binary.BigEndian.Uint64([]byte(payload)))))
+			l.waker.Wake()
+		}
+		return nil
+	})
+	ws.SetCloseHandler(func(code int, text string) error {
+		// A server that says goodbye may read no more: no write blocks on it.
+		_ = l.net.SetWriteDeadline(time.Now().Add(goodbye))
+		l.tell(func() { l.closed = &websocket.CloseError{Code: code, Text: text} })
+		return nil
+	})
+	go l.read()
+	return l
+}
+
+// tcp is the connection below TLS, if there is any.
+func (l *link) tcp() net.Conn {
+	if t, ok := l.net.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return l.net
+}
+
+// tell leaves something for the writing goroutine and wakes it.
+func (l *link) tell(leave func()) {
+	l.mu.Lock()
+	leave()
+	l.mu.Unlock()
+	l.news.Store(true)
+	l.heard.Store(clock())
+	l.waker.Wake()
+}
+
+// read takes what the server says, to its end.
+func (l *link) read() {
+	defer l.waker.Wake()
+	defer close(l.readDone)
+	defer func() {
+		if r := recover(); r != nil {
+			l.readErr = fmt.Errorf("reading from the server: %v: %w", r, syscall.EIO)
+		}
+	}()
+	for {
+		_, message, err := l.ws.NextReader()
+		if err == nil {
+			l.heard.Store(clock())
+			_, err = io.Copy(io.Discard, message)
+		}
+		if err != nil {
+			l.readErr = err
+			return
+		}
+	}
+}
+
+// attend acts on what the reader left: an end, or a ping to answer.
+func (l *link) attend() error {
+	select {
+	case <-l.readDone:
+		return l.readErr
+	default:
+	}
+	if !l.news.Swap(false) {
+		return nil
+	}
+	l.mu.Lock()
+	pong, closed := l.pong, l.closed
+	l.pong = nil
+	l.mu.Unlock()
+	if closed != nil {
+		return closed
+	}
+	if pong != nil {
+		l.queue(opPong, pong)
+	}
+	return nil
+}
+
+// queue puts a control frame behind what is written next.
+func (l *link) queue(opcode byte, payload []byte) {
+	if need := len(l.control) + maxHeader + len(payload); need > cap(l.control) {
+		l.control = append(make([]byte, 0, 2*need), l.control...)
+	}
+	l.control = appendFrame(l.control, opcode, l.mask.key(), payload, nil)
+}
+
+// ping asks the server to confirm everything up to an offset.
+func (l *link) ping(offset, now int64) {
+	if !l.unanswered() {
+		l.asked = now
+	}
+	var payload [8]byte
+	binary.BigEndian.PutUint64(payload[:], uint64(offset))
+	l.queue(opPing, payload[:])
+	l.pingAt.Store(now)
+	l.pinged = offset
+}
+
+// unanswered tells whether a ping is out that no pong has followed.
+func (l *link) unanswered() bool { return l.pongAt.Load() < l.pingAt.Load() }
+
+// silent tells whether the server has said nothing for too long after a ping.
+// An answer may be late because the way is slow: bytes that still leave the
+// socket's queue are a sign of life.
+func (l *link) silent(timeout time.Duration) bool {
+	if !l.unanswered() || clock()-max(l.asked, l.heard.Load()) < int64(timeout) {
+		return false
+	}
+	queued := l.queued()
+	moved := queued != l.lastQueued && queued != 0
+	l.lastQueued = queued
+	return !moved
+}
+
+// queued is how many bytes the peer's TCP has not acknowledged.
+func (l *link) queued() (n int) {
+	if tcp, ok := l.tcp().(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		}
+	}
+	return n
+}
+
+// limitSilence has the kernel end a connection whose bytes the peer's TCP has
+// not acknowledged for so long: the one sign of a pulled cable that does not
+// need an answer from the server.
+func (l *link) limitSilence(d time.Duration) {
+	if tcp, ok := l.tcp().(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) {
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+			})
+		}
+	}
+}
+
+// write sends frames, and the control frames that wait, in one system call.
+func (l *link) write(frames []byte) error {
+	l.parts = [2][]byte{frames, l.control}
+	l.vector = l.parts[:]
+	if len(frames) == 0 {
+		l.vector = l.parts[1:]
+	}
+	_, err := l.vector.WriteTo(l.net)
+	l.control = l.control[:0]
+	return err
+}
+
+// goodbye bounds what is done for a connection that is over.
+const goodbye = 200 * time.Millisecond
+
+// reason is why the connection is over, where err is what was noticed of it.
+// A server's close frame says it best, even where a write failed before it was
+// read, and is answered (section 5.5.1).
+func (l *link) reason(err error) error {
+	select {
+	case <-l.readDone:
+	case <-time.After(goodbye):
+	}
+	l.mu.Lock()
+	closed := l.closed
+	l.mu.Unlock()
+	if closed == nil {
+		return err
+	}
+	var code []byte
+	if closed.Code != websocket.CloseNoStatusReceived {
+		code = []byte{byte(closed.Code >> 8), byte(closed.Code)}
+	}
+	_ = l.net.SetWriteDeadline(time.Now().Add(goodbye))
+	l.control = l.control[:0]
+	l.queue(opClose, code)
+	_ = l.write(nil)
+	return closed
+}
+
+// close ends the connection and its reader; orderly says that the closing
+// handshake is done, and TLS may say its goodbye.
+func (l *link) close(orderly bool) {
+	l.unhook()
+	if orderly {
+		_ = l.net.Close()
+	}
+	_ = l.tcp().Close()
+	<-l.readDone
+}
+
+// lost says how a connection ended, with the errno it stands for.
+func lost(err error) error {
+	var closed *websocket.CloseError
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &closed) && closed.Code == websocket.CloseAbnormalClosure, errors.Is(err, io.EOF):
+		return fmt.Errorf("the server ended the connection: %w", syscall.EPIPE)
+	case errors.As(err, &closed):
+		return &closeError{closed.Code, fmt.Errorf("the server closed with %d %q: %w", closed.Code, closed.Text, syscall.EPIPE)}
+	case errors.As(err, &errno):
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, syscall.EPIPE)
+}
+
+// A closeError is a close frame's code with its sentence.
+type closeError struct {
+	code int
+	error
+}
+
+func (e *closeError) Unwrap() error { return e.error }
+
+// final tells whether dialling again cannot mend an error.
+func final(err error) bool {
+	var closed *closeError
+	if errors.As(err, &closed) {
+		switch closed.code {
+		case websocket.CloseProtocolError, websocket.CloseUnsupportedData,
+			websocket.CloseInvalidFramePayloadData, websocket.ClosePolicyViolation:
+			return true
+		}
+		return false
+	}
+	var refused *refusal
+	return errors.As(err, &refused) && refused.final
+}

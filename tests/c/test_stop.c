@@ -378,6 +378,7 @@ static void bytes_are_delivered_though_data_ready_never_returns(void)
     CHECK_BETWEEN(took, 450, 500 + SOON);
     check_stored(&server, "a.pcm", data, 9000);
     CHECK_INT(stats_of(hdl).left_bytes, 0);
+    free(data);
     sem_post(&blocked.plain);
     AWAIT(load(&blocked.inside) == 0, SOON);
     CHECK_INT(record_unregister(hdl), 0);

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <msp/log.h>
 #include <msp/record.h>
 #include <msp/record_ext.h>
 #include <msp/ringbuffer.h>
@@ -279,6 +280,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "wsrec: %s is not a ws:// or wss:// address\n%s", url, usage);
         return 2;
     }
+    /* What goes wrong is told below; the library's log would tell it twice. */
+    if (getenv("MSP_LOG_LEVEL") == NULL)
+        msp_log_set_level(MSP_LOG_NONE);
+
     if (strcmp(argv[1], "-") == 0)
         stream_count = 1;
     else if (load_wav(argv[1]) < 0)

@@ -27,6 +27,9 @@ extern __typeof__(record_last_error) record_last_error __attribute__((weak));
 
 static const char *current = "";
 static char directory[256];
+static pid_t owner; /* the process that made the directory, and removes it */
+
+static void remove_directory(void);
 
 /* ---- Tests --------------------------------------------------------------- */
 
@@ -39,6 +42,8 @@ void fail(const char *file, int line, const char *fmt, ...)
     printf("\n");
     va_end(args);
     fflush(stdout);
+    if (owner == getpid())
+        remove_directory();
     _exit(1);
 }
 
@@ -80,6 +85,7 @@ static void make_directory(void)
     if (!mkdtemp(directory))
         fail(__FILE__, __LINE__, "%s: %s", directory, strerror(errno));
     chmod(directory, 0755);
+    owner = getpid();
 }
 
 static void remove_directory(void)

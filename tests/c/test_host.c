@@ -29,17 +29,14 @@
 
 static __thread int of_the_host; /* 1 on threads that this program made */
 
-static volatile sig_atomic_t here, elsewhere;
+static int here, elsewhere; /* handled signals */
 
 /* A handler that uses as much stack as ordinary ones do. */
 static void handler(int sig)
 {
     volatile char used[2048];
     memset((void *)(uintptr_t)used, sig, sizeof(used));
-    if (of_the_host)
-        here++;
-    else
-        elsewhere++;
+    add(of_the_host ? &here : &elsewhere, 1);
 }
 
 static void handle(int sig, int flags)
@@ -164,10 +161,10 @@ static void check_handlers(int flags)
     store(&over, 1);
     for (int i = 0; i < 2; i++)
         thread_join(callers[i]);
-    note("%d signals sent, handled %d times on threads of the host, %d on others", sent, (int)here,
-         (int)elsewhere);
-    CHECK_INT(elsewhere, 0);
-    CHECK(here > 100);
+    note("%d signals sent, handled %d times on threads of the host, %d on others", sent,
+         load(&here), load(&elsewhere));
+    CHECK_INT(load(&elsewhere), 0);
+    CHECK(load(&here) > 100);
     write_and_check(&server, &ring, hdl, "a.pcm", 0);
 }
 
@@ -210,13 +207,13 @@ static void a_signal_that_all_threads_of_the_host_block_waits_for_them(void)
     pause_ms(300);
     store(&over, 1);
     thread_join(sender);
-    CHECK_INT(here, 0);
-    CHECK_INT(elsewhere, 0);
+    CHECK_INT(load(&here), 0);
+    CHECK_INT(load(&elsewhere), 0);
     sigset_t pending;
     sigpending(&pending);
     CHECK(sigismember(&pending, SIGUSR1));
     CHECK_INT(pthread_sigmask(SIG_SETMASK, &old, NULL), 0);
-    CHECK_INT(here, 1);
+    CHECK_INT(load(&here), 1);
     CHECK_INT(record_stop(hdl), 0);
     check_stored(&server, "a.pcm", data, 500000);
     sigset_t now;
@@ -232,7 +229,7 @@ static void *stop_later(void *arg)
     for (int i = 0; i < 20; i++) {
         pause_ms(5);
         kill(getpid(), SIGINT);
-        AWAIT(here == i + 1, SOON);
+        AWAIT(load(&here) == i + 1, SOON);
     }
     store(&interrupted, 1);
     CHECK_INT(record_stop(arg), 0);
@@ -252,8 +249,8 @@ static void sigint_arrives_while_main_waits_in_the_library(void)
     CHECK_INT(record_wait(hdl, -1), 0);
     thread_join(thread);
     CHECK_INT(interrupted, 1);
-    CHECK_INT(here, 20);
-    CHECK_INT(elsewhere, 0);
+    CHECK_INT(load(&here), 20);
+    CHECK_INT(load(&elsewhere), 0);
 }
 
 static char *page;
@@ -372,7 +369,7 @@ static void the_hosts_own_sigpipe_still_works(void)
         close(ends[0]);
         CHECK_INT(write(ends[1], "x", 1), -1);
         CHECK_INT(errno, EPIPE);
-        CHECK_INT(here, 1);
+        CHECK_INT(load(&here), 1);
         _exit(0);
     }
     CHECK_INT(end_of(pid), 0);

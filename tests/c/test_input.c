@@ -96,15 +96,20 @@ static struct answerer answerers[4];
 static void set_up(void)
 {
     long page = sysconf(_SC_PAGESIZE);
-    char *pages = mmap(NULL, (size_t)page * 6, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* All that follows the one page which is there, out to {short}'s end, is not. */
+    char *pages = mmap(NULL, 4 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(pages != MAP_FAILED);
     sprintf(value("{none}"), "%" PRIuPTR, (uintptr_t)pages);
     CHECK_INT(mprotect(pages + page, (size_t)page, PROT_READ | PROT_WRITE), 0);
     sprintf(value("{short}"), "%" PRIuPTR, (uintptr_t)pages + (uintptr_t)page);
     CHECK_INT(mprotect(pages + 3 * page, (size_t)page, PROT_READ), 0);
     sprintf(value("{readonly}"), "%" PRIuPTR, (uintptr_t)pages + 3 * (uintptr_t)page);
-    CHECK_INT(munmap(pages + 5 * page, (size_t)page), 0);
-    sprintf(value("{unmapped}"), "%" PRIuPTR, (uintptr_t)pages + 5 * (uintptr_t)page);
+    /* Low, where nothing is mapped by itself. */
+    char *low = mmap((void *)(uintptr_t)0x200000, (size_t)page, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK_INT((intptr_t)low, 0x200000);
+    CHECK_INT(munmap(low, (size_t)page), 0);
+    sprintf(value("{unmapped}"), "%" PRIuPTR, (uintptr_t)low);
     static uint8_t data[100];
     sprintf(value("{data}"), "%" PRIuPTR, (uintptr_t)data);
 

@@ -282,7 +282,10 @@ static void the_newer_spelling_is_the_same_ring(void)
 
 /* ---- Through a session --------------------------------------------------- */
 
-#ifndef RING_ALONE
+/* ThreadSanitizer does not see the atomics of the session's side, which are
+ * Go's, and takes what they order for races. */
+#if !defined(RING_ALONE) && !defined(__SANITIZE_THREAD__)
+#define SESSIONS
 static void a_session_carries_every_byte_from_ring_to_ring(void)
 {
     block = make_bytes(BLOCK, 2);
@@ -410,7 +413,7 @@ int main(int argc, char **argv)
         TEST(null_is_an_error_and_never_a_crash),
         TEST(the_smallest_ring_holds_one_byte),
         TEST(the_newer_spelling_is_the_same_ring),
-#ifndef RING_ALONE
+#ifdef SESSIONS
         TEST(a_session_carries_every_byte_from_ring_to_ring),
         TEST(a_session_waits_for_room_and_never_drops),
         TEST(bytes_refused_by_a_full_ring_are_counted),

@@ -86,7 +86,7 @@ static void stop_while_connecting(int full)
     char url[64];
     snprintf(url, sizeof(url), "ws://127.0.0.1:%d/a", port);
     struct starter s = {.hdl = session("null://", url)};
-    set_option(s.hdl, "connect_timeout", "60000");
+    set_option(s.hdl, "connect_timeout", "8000");
     pthread_t thread = thread_start(start, &s);
     AWAIT(state_of(s.hdl) == RECORD_STARTING, SOON);
     pause_ms(50);
@@ -104,7 +104,7 @@ static void stop_while_connecting(int full)
     STOP_AT_ONCE(s.hdl, 0);
 
     s.over = 0;
-    set_option(s.hdl, "connect_timeout", "60000");
+    set_option(s.hdl, "connect_timeout", "8000");
     thread = thread_start(start, &s);
     AWAIT(state_of(s.hdl) == RECORD_STARTING, SOON);
     CHECK_INT(record_unregister(s.hdl), 0);
@@ -378,6 +378,7 @@ static void bytes_are_delivered_though_data_ready_never_returns(void)
     CHECK_BETWEEN(took, 450, 500 + SOON);
     check_stored(&server, "a.pcm", data, 9000);
     CHECK_INT(stats_of(hdl).left_bytes, 0);
+    free(data);
     sem_post(&blocked.plain);
     AWAIT(load(&blocked.inside) == 0, SOON);
     CHECK_INT(record_unregister(hdl), 0);

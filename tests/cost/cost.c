@@ -88,7 +88,7 @@ static void first_call(void)
     char remark[64];
     double before = seconds(CLOCK_MONOTONIC);
     record_unregister(record_register("null://", "null://"));
-    snprintf(remark, sizeof(remark), "%.1f ms", (seconds(CLOCK_MONOTONIC) - before) * 1e3);
+    snprintf(remark, sizeof(remark), "%.1f ms, once", (seconds(CLOCK_MONOTONIC) - before) * 1e3);
     report(remark);
 }
 

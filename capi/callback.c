@@ -12,6 +12,10 @@
 #include "msp_internal.h"
 #include "start.h"
 
+/* Go's runtime ends the process when it cannot make a thread, so a callback's
+ * thread is made only where this many more could be. */
+#define HEADROOM 4
+
 /* Only what is touched of a stack is memory; printf alone wants some 8 KiB. */
 #define STACK_SIZE (256 * 1024)
 
@@ -33,6 +37,13 @@ static __thread uintptr_t inside;
 uintptr_t msp_inside(void)
 {
     return inside;
+}
+
+uintptr_t msp_enter_session(uintptr_t session)
+{
+    uintptr_t outer = inside;
+    inside = session;
+    return outer;
 }
 
 static void discard(struct msp_callback *cb)
@@ -71,6 +82,28 @@ static void *run(void *arg)
     return NULL;
 }
 
+static void *wait_for(void *lock)
+{
+    pthread_mutex_lock(lock);
+    pthread_mutex_unlock(lock);
+    return NULL;
+}
+
+/* Returns 0 where HEADROOM more threads can live at once, or an errno. */
+static int try_headroom(const pthread_attr_t *attr)
+{
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t threads[HEADROOM];
+    int n = 0, rc = 0;
+    pthread_mutex_lock(&gate);
+    while (n < HEADROOM && (rc = pthread_create(&threads[n], attr, wait_for, &gate)) == 0)
+        n++;
+    pthread_mutex_unlock(&gate);
+    while (n > 0)
+        pthread_join(threads[--n], NULL);
+    return rc;
+}
+
 int msp_callback_new(struct msp_callback **out, data_ready_func fn, uintptr_t arg,
                      uintptr_t session, uint32_t bell)
 {
@@ -88,7 +121,9 @@ int msp_callback_new(struct msp_callback **out, data_ready_func fn, uintptr_t ar
     pthread_attr_setstacksize(&attr, STACK_SIZE);
     sigset_t saved;
     msp_block_signals(&saved);
-    int rc = pthread_create(&cb->thread, &attr, run, cb);
+    int rc = try_headroom(&attr);
+    if (!rc)
+        rc = pthread_create(&cb->thread, &attr, run, cb);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     pthread_attr_destroy(&attr);
     if (rc) {
@@ -134,19 +169,10 @@ void msp_callback_close(struct msp_callback *cb)
     discard(cb);
 }
 
-void msp_call_release(data_release_func fn, uintptr_t arg, uintptr_t session)
-{
-    uintptr_t outer = inside;
-    inside = session;
-    fn((void *)arg);
-    inside = outer;
-}
-
 void msp_call_event(record_event_func fn, const record_event_t *event, uintptr_t arg,
                     uintptr_t session)
 {
-    uintptr_t outer = inside;
-    inside = session;
+    uintptr_t outer = msp_enter_session(session);
     fn((rec_hdl_t)session, event, (void *)arg);
-    inside = outer;
+    (void)msp_enter_session(outer);
 }

@@ -4,6 +4,7 @@ package capi
 
 /*
 #include <stdlib.h>
+#include "call.h"
 #include "callback.h"
 */
 import "C"
@@ -17,8 +18,8 @@ import (
 )
 
 //export goRecordSetReady
-func goRecordSetReady(handle C.uintptr_t, fn C.data_ready_func, arg C.uintptr_t) {
-	setCallback(handle, "record_set_data_ready_cb", func(c *core.Callbacks) {
+func goRecordSetReady(handle C.uintptr_t, fn C.data_ready_func, arg C.uintptr_t) C.int {
+	return setCallback(handle, "record_set_data_ready_cb", func(c *core.Callbacks) {
 		c.Ready = nil
 		if fn != nil {
 			c.Ready = func(w *doorbell.Waker) (core.Waiter, error) { return newThread(fn, arg, handle, w) }
@@ -27,11 +28,11 @@ func goRecordSetReady(handle C.uintptr_t, fn C.data_ready_func, arg C.uintptr_t)
 }
 
 //export goRecordSetRelease
-func goRecordSetRelease(handle C.uintptr_t, fn C.data_release_func, arg C.uintptr_t) {
-	setCallback(handle, "record_set_data_release_cb", func(c *core.Callbacks) {
+func goRecordSetRelease(handle C.uintptr_t, fn C.data_release_func, arg C.uintptr_t) C.int {
+	return setCallback(handle, "record_set_data_release_cb", func(c *core.Callbacks) {
 		c.Release = nil
 		if fn != nil {
-			c.Release = func() { C.msp_call_release(fn, arg, handle) }
+			c.Release = func(by core.Caller) { C.msp_call_release((*C.struct_msp_call)(by.Call), fn, arg) }
 		}
 	})
 }

@@ -13,6 +13,10 @@
 /* The session whose callback runs on this thread, 0 for none. */
 uintptr_t msp_inside(void);
 
+/* Says that a callback of a session runs on this thread from now on, and
+ * returns what was said before. */
+uintptr_t msp_enter_session(uintptr_t session);
+
 /* A small thread on which one session's data_ready runs, so that one that
  * blocks for ever costs no thread of Go's. One caller, save where noted. */
 struct msp_callback;
@@ -35,9 +39,8 @@ void msp_callback_interrupt(struct msp_callback *cb);
  * which is not waited for. cb is gone. */
 void msp_callback_close(struct msp_callback *cb);
 
-/* Call an app's function as part of a session, on this thread. The app's arg
+/* Calls an app's function as part of a session, on this thread. The app's arg
  * is a number to the library, which may be no pointer at all. */
-void msp_call_release(data_release_func fn, uintptr_t arg, uintptr_t session);
 void msp_call_event(record_event_func fn, const record_event_t *event, uintptr_t arg,
                     uintptr_t session);
 

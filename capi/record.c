@@ -14,6 +14,7 @@
 #include <msp/record_ext.h>
 
 #include "_cgo_export.h"
+#include "call.h"
 #include "callback.h"
 #include "record.h"
 #include "start.h"
@@ -25,7 +26,7 @@
 #define PUBLIC __attribute__((visibility("default")))
 #define NUMBER(p) ((uintptr_t)(p))
 
-static __thread char last_error[480];
+static __thread char last_error[MSP_ERROR_SIZE];
 
 void msp_set_error(const char *line)
 {
@@ -48,81 +49,114 @@ static int enter(void)
     return rc;
 }
 
+/* A call that is over in microseconds, with the host's signals blocked. */
+#define SHORTLY(result, call)                                                                      \
+    do {                                                                                           \
+        sigset_t saved;                                                                            \
+        msp_block_signals(&saved);                                                                 \
+        result = call;                                                                             \
+        pthread_sigmask(SIG_SETMASK, &saved, NULL);                                                \
+    } while (0)
+
+/* A call that may wait, which it does outside Go. */
+static int at_length(rec_hdl_t hdl, int millis, void (*begin)(struct msp_call *))
+{
+    int rc = enter();
+    if (rc)
+        return rc;
+    struct msp_call call = {.handle = NUMBER(hdl), .inside = msp_inside(), .millis = millis};
+    rc = msp_call_run(&call, begin);
+    msp_set_error(call.error);
+    return rc;
+}
+
 PUBLIC rec_hdl_t record_register(const char *from, const char *to)
 {
-    return enter() ? NULL : (rec_hdl_t)goRecordRegister((char *)from, (char *)to);
+    uintptr_t hdl = 0;
+    if (!enter())
+        SHORTLY(hdl, goRecordRegister((char *)from, (char *)to));
+    return (rec_hdl_t)hdl;
 }
 
 PUBLIC void record_set_data_ready_cb(rec_hdl_t hdl, data_ready_func cb, void *arg)
 {
-    if (!enter())
-        goRecordSetReady(NUMBER(hdl), cb, NUMBER(arg));
+    int rc = enter();
+    if (!rc)
+        SHORTLY(rc, goRecordSetReady(NUMBER(hdl), cb, NUMBER(arg)));
 }
 
 PUBLIC void record_set_data_release_cb(rec_hdl_t hdl, data_release_func cb, void *arg)
 {
-    if (!enter())
-        goRecordSetRelease(NUMBER(hdl), cb, NUMBER(arg));
+    int rc = enter();
+    if (!rc)
+        SHORTLY(rc, goRecordSetRelease(NUMBER(hdl), cb, NUMBER(arg)));
 }
 
 PUBLIC void record_set_chunk_size(rec_hdl_t hdl, int chunk_size)
 {
-    if (!enter())
-        goRecordSetChunk(NUMBER(hdl), chunk_size);
+    int rc = enter();
+    if (!rc)
+        SHORTLY(rc, goRecordSetChunk(NUMBER(hdl), chunk_size));
 }
 
 PUBLIC int record_start(rec_hdl_t hdl)
 {
-    int rc = enter();
-    return rc ? rc : goRecordStart(NUMBER(hdl));
+    return at_length(hdl, 0, goRecordStart);
 }
 
 PUBLIC int record_pre_stop(rec_hdl_t hdl)
 {
     int rc = enter();
-    return rc ? rc : goRecordPreStop(NUMBER(hdl));
+    if (!rc)
+        SHORTLY(rc, goRecordPreStop(NUMBER(hdl)));
+    return rc;
 }
 
 PUBLIC int record_stop(rec_hdl_t hdl)
 {
-    int rc = enter();
-    return rc ? rc : goRecordStop(NUMBER(hdl), msp_inside());
+    return at_length(hdl, 0, goRecordStop);
 }
 
 PUBLIC int record_unregister(rec_hdl_t hdl)
 {
-    int rc = enter();
-    return rc ? rc : goRecordUnregister(NUMBER(hdl), msp_inside());
+    return at_length(hdl, 0, goRecordUnregister);
 }
 
 PUBLIC int record_get_count(rec_hdl_t hdl, int *read_bytes, int *sent_bytes)
 {
     int rc = enter();
-    return rc ? rc : goRecordGetCount(NUMBER(hdl), read_bytes, sent_bytes);
+    if (!rc)
+        SHORTLY(rc, goRecordGetCount(NUMBER(hdl), read_bytes, sent_bytes));
+    return rc;
 }
 
 PUBLIC int record_set_option(rec_hdl_t hdl, const char *key, const char *value)
 {
     int rc = enter();
-    return rc ? rc : goRecordSetOption(NUMBER(hdl), (char *)key, (char *)value);
+    if (!rc)
+        SHORTLY(rc, goRecordSetOption(NUMBER(hdl), (char *)key, (char *)value));
+    return rc;
 }
 
 PUBLIC int record_get_stats(rec_hdl_t hdl, record_stats_t *stats)
 {
     int rc = enter();
-    return rc ? rc : goRecordGetStats(NUMBER(hdl), stats);
+    if (!rc)
+        SHORTLY(rc, goRecordGetStats(NUMBER(hdl), stats));
+    return rc;
 }
 
 PUBLIC int record_set_event_cb(rec_hdl_t hdl, record_event_func cb, void *arg)
 {
     int rc = enter();
-    return rc ? rc : goRecordSetEvent(NUMBER(hdl), cb, NUMBER(arg));
+    if (!rc)
+        SHORTLY(rc, goRecordSetEvent(NUMBER(hdl), cb, NUMBER(arg)));
+    return rc;
 }
 
 PUBLIC int record_wait(rec_hdl_t hdl, int timeout_ms)
 {
-    int rc = enter();
-    return rc ? rc : goRecordWait(NUMBER(hdl), timeout_ms, msp_inside());
+    return at_length(hdl, timeout_ms, goRecordWait);
 }
 
 PUBLIC const char *record_version(void)

@@ -11,6 +11,7 @@ package capi
 #include <string.h>
 #include <msp/record.h>
 #include <msp/record_ext.h>
+#include "call.h"
 #include "record.h"
 */
 import "C"
@@ -33,63 +34,91 @@ func init() {
 	}
 }
 
-// report keeps an error for record_last_error and logs it.
-func report(err error) C.int {
-	if err != nil {
+// explain logs an error that core has not, and returns what a C caller gets
+// of it.
+func explain(err error) (rc C.int, line string) {
+	if err == nil {
+		return 0, ""
+	}
+	if !core.Logged(err) {
 		core.Log(core.LogError, err.Error())
 	}
-	return quietly(err)
+	return C.int(core.Errno(err)), err.Error()
 }
 
-// quietly is report for what core has logged already.
-func quietly(err error) C.int {
-	if err != nil {
-		text := C.CString(err.Error())
+// report does so for the calling thread's record_last_error.
+func report(err error) C.int {
+	rc, line := explain(err)
+	if rc != 0 {
+		text := C.CString(line)
 		defer C.free(unsafe.Pointer(text))
 		C.msp_set_error(text)
 	}
-	return C.int(core.Errno(err))
+	return rc
 }
 
-// guard turns a panic into an error: the host must not die of ours.
-func guard(rc *C.int) {
-	if r := recover(); r != nil {
-		*rc = report(fmt.Errorf("a fault of the library, please report it: %v: %w", r, syscall.EIO))
-	}
+// guarded turns a panic into an error: the host must not die of ours.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a fault of the library, please report it: %v: %w", r, syscall.EIO)
+		}
+	}()
+	return do()
 }
 
-// with runs do on the session of a handle.
-func with(handle C.uintptr_t, function string, do func(*core.Session) error) (rc C.int) {
-	defer guard(&rc)
-	s, err := core.Lookup(uint64(handle))
-	if err == nil {
-		err = do(s)
-	}
+// on runs do on the session of a handle.
+func on(handle C.uintptr_t, function string, do func(*core.Session) error) error {
+	err := guarded(func() error {
+		s, err := core.Lookup(uint64(handle))
+		if err != nil {
+			return err
+		}
+		return do(s)
+	})
 	if err != nil {
-		err = fmt.Errorf("%s: %w", function, err)
+		return fmt.Errorf("%s: %w", function, err)
 	}
-	return report(err)
+	return nil
+}
+
+// with is on for a call that is over at once.
+func with(handle C.uintptr_t, function string, do func(*core.Session) error) C.int {
+	return report(on(handle, function, do))
+}
+
+// atLength is on for a call that may wait: its caller does so in C (call.h).
+func atLength(call *C.struct_msp_call, function string, do func(*core.Session, core.Caller) error) {
+	c := *call // the handle and what else the caller set
+	go func() {
+		rc, line := explain(on(c.handle, function, func(s *core.Session) error {
+			return do(s, core.Caller{Inside: c.inside == c.handle, Call: unsafe.Pointer(call)})
+		}))
+		text := C.CString(line)
+		defer C.free(unsafe.Pointer(text))
+		C.msp_call_finish(call, rc, text)
+	}()
 }
 
 //export goRecordRegister
 func goRecordRegister(from, to *C.char) (handle C.uintptr_t) {
-	var rc C.int
-	defer guard(&rc)
-	if from == nil || to == nil {
-		report(fmt.Errorf("record_register: from and to must be URIs, not NULL: %w", syscall.EINVAL))
-		return 0
-	}
-	s, err := core.Register(C.GoString(from), C.GoString(to))
-	if err != nil {
-		report(fmt.Errorf("record_register: %w", err))
-		return 0
-	}
-	return C.uintptr_t(s.Handle)
+	report(guarded(func() error {
+		if from == nil || to == nil {
+			return fmt.Errorf("record_register: from and to must be URIs, not NULL: %w", syscall.EINVAL)
+		}
+		s, err := core.Register(C.GoString(from), C.GoString(to))
+		if err != nil {
+			return fmt.Errorf("record_register: %w", err)
+		}
+		handle = C.uintptr_t(s.Handle)
+		return nil
+	}))
+	return handle
 }
 
 //export goRecordSetChunk
-func goRecordSetChunk(handle C.uintptr_t, n C.int) {
-	with(handle, "record_set_chunk_size", func(s *core.Session) error { return s.SetChunk(int(n)) })
+func goRecordSetChunk(handle C.uintptr_t, n C.int) C.int {
+	return with(handle, "record_set_chunk_size", func(s *core.Session) error { return s.SetChunk(int(n)) })
 }
 
 //export goRecordSetOption
@@ -103,9 +132,7 @@ func goRecordSetOption(handle C.uintptr_t, key, value *C.char) C.int {
 }
 
 //export goRecordStart
-func goRecordStart(handle C.uintptr_t) C.int {
-	return with(handle, "record_start", (*core.Session).Start)
-}
+func goRecordStart(call *C.struct_msp_call) { atLength(call, "record_start", (*core.Session).Start) }
 
 //export goRecordPreStop
 func goRecordPreStop(handle C.uintptr_t) C.int {
@@ -116,33 +143,17 @@ func goRecordPreStop(handle C.uintptr_t) C.int {
 }
 
 //export goRecordStop
-func goRecordStop(handle, inside C.uintptr_t) (rc C.int) {
-	return ending(handle, "record_stop", func(s *core.Session) error { return s.Stop(inside == handle) })
-}
+func goRecordStop(call *C.struct_msp_call) { atLength(call, "record_stop", (*core.Session).Stop) }
 
 //export goRecordUnregister
-func goRecordUnregister(handle, inside C.uintptr_t) (rc C.int) {
-	return ending(handle, "record_unregister", func(s *core.Session) error { return s.Unregister(inside == handle) })
+func goRecordUnregister(call *C.struct_msp_call) {
+	atLength(call, "record_unregister", (*core.Session).Unregister)
 }
 
 //export goRecordWait
-func goRecordWait(handle C.uintptr_t, millis C.int, inside C.uintptr_t) (rc C.int) {
-	return ending(handle, "record_wait", func(s *core.Session) error {
-		return s.Wait(time.Duration(millis)*time.Millisecond, inside == handle)
-	})
-}
-
-// ending is with for what tells how a run ended, which core has logged.
-func ending(handle C.uintptr_t, function string, do func(*core.Session) error) (rc C.int) {
-	var err error
-	found := with(handle, function, func(s *core.Session) error {
-		err = do(s)
-		return nil
-	})
-	if err != nil {
-		return quietly(fmt.Errorf("%s: %w", function, err))
-	}
-	return found
+func goRecordWait(call *C.struct_msp_call) {
+	timeout := time.Duration(call.millis) * time.Millisecond
+	atLength(call, "record_wait", func(s *core.Session, c core.Caller) error { return s.Wait(timeout, c) })
 }
 
 //export goRecordGetCount

@@ -51,10 +51,9 @@ static void in_child(void)
 
 void msp_block_signals(sigset_t *saved)
 {
-    /* What a fault raises must reach the thread that faulted; URG and PROF are
-     * Go's own, for preemption and profiles. */
-    static const int kept[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
-                               SIGABRT, SIGSYS, SIGURG, SIGPROF};
+    /* What a fault raises must reach the thread that faulted; URG is how Go
+     * interrupts its own code. */
+    static const int kept[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGURG};
     sigset_t blocked;
     sigfillset(&blocked);
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)

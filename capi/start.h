@@ -13,7 +13,8 @@
 int msp_go_start(void);
 
 /* Blocks, on the calling thread, the signals that are the program's business,
- * and saves the mask: for the moment in which a library thread is made. */
+ * and saves the mask: while a library thread is made, which takes the mask, or
+ * while the thread is inside Go (call.h). */
 void msp_block_signals(sigset_t *saved);
 
 #endif

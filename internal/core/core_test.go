@@ -56,7 +56,7 @@ func register(t testing.TB, from, to string) *Session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Unregister(false) })
+	t.Cleanup(func() { s.Unregister(Caller{}) })
 	return s
 }
 
@@ -126,13 +126,13 @@ func TestStopDeliversWhatWasWritten(t *testing.T) {
 	}
 	var want []byte
 	for round := range 50 {
-		if err := s.Start(); err != nil {
+		if err := s.Start(Caller{}); err != nil {
 			t.Fatal(err)
 		}
 		p := bytes.Repeat([]byte{byte(round)}, 1+round*1000)
 		ring.Write(p)
 		want = append(want, p...)
-		if err := s.Stop(false); err != nil {
+		if err := s.Stop(Caller{}); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.Stats(); got.Read != int64(len(p)) || got.Sent != got.Read || got.Left != 0 || got.State != StateRegistered {
@@ -151,12 +151,12 @@ func TestStopIsBoundedAndSaysWhatItLeft(t *testing.T) {
 	if err := s.SetOption("stop_timeout", "200"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Start(); err != nil {
+	if err := s.Start(Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	ring.Write(make([]byte, 31<<20))
 	begun := time.Now()
-	err := s.Stop(false)
+	err := s.Stop(Caller{})
 	if took := time.Since(begun); took < 150*time.Millisecond || took > 5*time.Second {
 		t.Errorf("stop took %v", took)
 	}
@@ -190,17 +190,17 @@ func TestAnyThreadMayCallAnything(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 50 {
-				s.Start()
+				s.Start(Caller{})
 				s.PreStop()
 				s.Stats()
-				s.Stop(false)
+				s.Stop(Caller{})
 			}
 		})
 	}
 	wg.Wait()
 	close(stopWriting)
 	writer.Wait()
-	if err := s.Stop(false); err != nil {
+	if err := s.Stop(Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Stats().State; got != StateRegistered {
@@ -216,10 +216,10 @@ func TestAFiniteSourceFinishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := register(t, "file://"+in, "sdbuffer://handle="+out)
-	if err := s.Start(); err != nil {
+	if err := s.Start(Caller{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Wait(10*time.Second, false); err != nil {
+	if err := s.Wait(10*time.Second, Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Stats(); got.State != StateFinished || got.Sent != int64(len(want)) {
@@ -228,10 +228,10 @@ func TestAFiniteSourceFinishes(t *testing.T) {
 	if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, want) {
 		t.Fatalf("%d bytes of %d, %v", len(got), len(want), err)
 	}
-	if err := s.Stop(false); err != nil {
+	if err := s.Stop(Caller{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Start(); err != nil {
+	if err := s.Start(Caller{}); err != nil {
 		t.Fatalf("again: %v", err)
 	}
 }
@@ -239,20 +239,20 @@ func TestAFiniteSourceFinishes(t *testing.T) {
 func TestADestroyedRingEndsTheSession(t *testing.T) {
 	ring := ringtest.New(t, 1000)
 	s := register(t, ringURI(ring), "null://")
-	if err := s.Start(); err != nil {
+	if err := s.Start(Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	ring.Destroy()
-	if err := s.Wait(10*time.Second, false); !errors.Is(err, syscall.ENODEV) {
+	if err := s.Wait(10*time.Second, Caller{}); !errors.Is(err, syscall.ENODEV) {
 		t.Fatalf("wait: %v", err)
 	}
-	if err := s.Stop(false); !errors.Is(err, syscall.ENODEV) {
+	if err := s.Stop(Caller{}); !errors.Is(err, syscall.ENODEV) {
 		t.Fatalf("stop: %v", err)
 	}
-	if err := s.Stop(false); err != nil {
+	if err := s.Stop(Caller{}); err != nil {
 		t.Fatalf("second stop: %v", err)
 	}
-	if err := s.Start(); !errors.Is(err, syscall.ENODEV) {
+	if err := s.Start(Caller{}); !errors.Is(err, syscall.ENODEV) {
 		t.Fatalf("start on a ring that is gone: %v", err)
 	}
 }
@@ -270,11 +270,11 @@ func TestEventsTellWhatHappens(t *testing.T) {
 		}
 		return nil
 	})
-	if err := s.Start(); err != nil {
+	if err := s.Start(Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	ring.Write(make([]byte, 30))
-	if err := s.Stop(false); err != nil {
+	if err := s.Stop(Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "[1 0 5 20 2 0]"; fmt.Sprint(got) != want { // connected, overflow, disconnected
@@ -377,18 +377,18 @@ func TestErrnoOfAnError(t *testing.T) {
 
 func TestALongWaitEndsInTime(t *testing.T) {
 	s := register(t, "null://", "null://")
-	if err := s.Wait(0, false); !errors.Is(err, syscall.EINVAL) {
+	if err := s.Wait(0, Caller{}); !errors.Is(err, syscall.EINVAL) {
 		t.Fatalf("never started: %v", err)
 	}
-	if err := s.Start(); err != nil {
+	if err := s.Start(Caller{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Wait(time.Millisecond, false); !errors.Is(err, syscall.ETIMEDOUT) {
+	if err := s.Wait(time.Millisecond, Caller{}); !errors.Is(err, syscall.ETIMEDOUT) {
 		t.Fatalf("a source without end: %v", err)
 	}
 	waited := make(chan error)
-	go func() { waited <- s.Wait(-1, false) }()
-	if err := s.Stop(false); err != nil {
+	go func() { waited <- s.Wait(-1, Caller{}) }()
+	if err := s.Stop(Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-waited; err != nil {
@@ -400,14 +400,14 @@ func TestPreStopFixesTheEnd(t *testing.T) {
 	srv := newServer(t, false)
 	ring := ringtest.New(t, 1000)
 	s := register(t, ringURI(ring), srv.url)
-	if err := s.Start(); err != nil {
+	if err := s.Start(Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	ring.Write([]byte("before"))
 	s.PreStop()
 	until(t, "finished", func() bool { return s.Stats().State == StateFinished })
 	ring.Write([]byte("after"))
-	if err := s.Stop(false); err != nil {
+	if err := s.Stop(Caller{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := string(srv.bytes()); got != "before" {

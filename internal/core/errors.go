@@ -42,3 +42,14 @@ func Errno(err error) int {
 	}
 	return -int(syscall.EIO)
 }
+
+// A logged error is one that core has logged itself.
+type logged struct{ error }
+
+func (e logged) Unwrap() error { return e.error }
+
+// Logged tells whether an error need not be logged again.
+func Logged(err error) bool {
+	var l logged
+	return errors.As(err, &l)
+}

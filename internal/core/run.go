@@ -142,7 +142,7 @@ func (r *run) finish(err error) {
 		return
 	}
 	r.left.Store(left)
-	r.err = fmt.Errorf("%w: %d bytes are left behind, %d are known to have arrived", err, left, delivered)
+	r.err = logged{fmt.Errorf("%w: %d bytes are left behind, %d are known to have arrived", err, left, delivered)}
 }
 
 // watchRing reports what the producer was refused.
@@ -181,7 +181,7 @@ func (r *run) end() {
 
 // stop is the protocol of record_stop, each step bounded by stop_timeout: fix
 // the end, release the callback, deliver the tail, let go of everything.
-func (r *run) stop() error {
+func (r *run) stop(by Caller) error {
 	deadline := time.Now().Add(r.options.StopTimeout)
 	alarm := time.NewTimer(r.options.StopTimeout)
 	defer alarm.Stop()
@@ -189,14 +189,14 @@ func (r *run) stop() error {
 	defer again.Stop()
 
 	r.end()
-	r.release()
+	r.release(by)
 	for over := false; !over; {
 		select {
 		case <-r.ended:
 			over = true
 		case <-again.C:
 			if r.blocked() {
-				r.release()
+				r.release(by)
 			}
 		case <-alarm.C:
 			r.cancel(errTimeout)
@@ -210,7 +210,7 @@ func (r *run) stop() error {
 		case <-r.waker.C:
 		case <-again.C:
 			if r.blocked() {
-				r.release()
+				r.release(by)
 			}
 		case <-alarm.C:
 		}
@@ -230,12 +230,12 @@ func (r *run) blocked() bool { return r.waiter != nil && r.waiter.Busy() }
 
 // release makes data_ready return: by waking its msp_* waits, and by the
 // app's own callback.
-func (r *run) release() {
+func (r *run) release(by Caller) {
 	if r.waiter != nil {
 		r.waiter.Interrupt()
 	}
 	if r.callbacks.Release != nil {
-		r.callbacks.Release()
+		r.callbacks.Release(by)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"msprecord/internal/doorbell"
 	"msprecord/internal/stream"
@@ -37,13 +38,18 @@ const releaseEvery = 100 * time.Millisecond
 // Callbacks are an app's, as Go sees them; each may be nil.
 type Callbacks struct {
 	Ready   func(*doorbell.Waker) (Waiter, error) // makes the thread that data_ready runs on
-	Release func()                                // data_release, on the calling thread
+	Release func(Caller)                          // has data_release run on the caller's thread; does not wait for it
 	Event   func(Event)
 }
 
+// A Caller is who calls a method that may wait.
+type Caller struct {
+	Inside bool           // in one of the session's own callbacks
+	Call   unsafe.Pointer // the boundary's own, for Release
+}
+
 // A Session is a source and a destination, and their life. Any goroutine may
-// call its methods; inside says that the caller is in one of the session's own
-// callbacks.
+// call its methods.
 type Session struct {
 	Handle   uint64
 	name     string // for messages
@@ -114,17 +120,13 @@ func (s *Session) SetOption(key, value string) error {
 }
 
 // Start opens both ends and sets the pump going.
-func (s *Session) Start() error {
-	r, err := s.begin()
+func (s *Session) Start(by Caller) error {
+	r, err := s.begin(by)
 	if err != nil {
 		return err
 	}
 	defer close(r.opened)
-	// Not on the caller's thread: a dying server raises SIGPIPE on the thread
-	// that writes, and the library's own threads block it.
-	opened := make(chan error, 1)
-	go func() { opened <- r.open(s.from, s.to) }()
-	err = <-opened
+	err = r.open(s.from, s.to)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -138,11 +140,14 @@ func (s *Session) Start() error {
 	return nil
 }
 
-func (s *Session) begin() (*run, error) {
+func (s *Session) begin(by Caller) (*run, error) {
 	s.mu.Lock()
 	for s.state == StateFinished || s.state == StateFailed {
 		s.mu.Unlock()
-		_ = s.Stop(false) // tears the old run down; its failure was logged
+		if by.Inside {
+			return nil, errInside
+		}
+		_ = s.Stop(by) // tears the old run down; its failure was logged
 		s.mu.Lock()
 	}
 	defer s.mu.Unlock()
@@ -193,8 +198,8 @@ func (s *Session) PreStop() {
 }
 
 // Stop delivers what is there and ends the run.
-func (s *Session) Stop(inside bool) error {
-	if inside {
+func (s *Session) Stop(by Caller) error {
+	if by.Inside {
 		s.PreStop()
 		return errInside
 	}
@@ -208,7 +213,7 @@ func (s *Session) Stop(inside bool) error {
 		s.mu.Unlock()
 		r.cancel(errCanceled)
 		<-r.opened
-		return s.Stop(false) // it may have started all the same
+		return s.Stop(by) // it may have started all the same
 	case StateStopping:
 		s.mu.Unlock()
 		<-r.stopped
@@ -217,7 +222,7 @@ func (s *Session) Stop(inside bool) error {
 	s.state = StateStopping
 	s.mu.Unlock()
 
-	r.stopErr = r.stop()
+	r.stopErr = r.stop(by)
 	s.mu.Lock()
 	s.state = StateRegistered
 	s.mu.Unlock()
@@ -226,14 +231,14 @@ func (s *Session) Stop(inside bool) error {
 }
 
 // Unregister stops the session and forgets it.
-func (s *Session) Unregister(inside bool) error {
-	if inside {
-		return s.Stop(true)
+func (s *Session) Unregister(by Caller) error {
+	if by.Inside {
+		return s.Stop(by)
 	}
 	s.mu.Lock()
 	s.gone = true
 	s.mu.Unlock()
-	err := s.Stop(false)
+	err := s.Stop(by)
 	if !strike(s) {
 		return errNoSession
 	}
@@ -241,8 +246,8 @@ func (s *Session) Unregister(inside bool) error {
 }
 
 // Wait waits for the end of the run, for ever where timeout is negative.
-func (s *Session) Wait(timeout time.Duration, inside bool) error {
-	if inside {
+func (s *Session) Wait(timeout time.Duration, by Caller) error {
+	if by.Inside {
 		return errInside
 	}
 	s.mu.Lock()

@@ -54,7 +54,7 @@ func parse(argument, uri string) (target, error) {
 	case !found:
 		err = fmt.Errorf("there is no scheme: write ringbuffer://, mem://, file://, null://, ws:// or wss://: %w", syscall.EINVAL)
 	case open == nil:
-		err = fmt.Errorf("scheme %s:// is not known: use ringbuffer, mem, sdbuffer, file, null, ws or wss: %w", scheme, syscall.EINVAL)
+		err = fmt.Errorf("scheme %s:// is not known: use ringbuffer, mem, sdbuffer, file, null, ws or wss: %w", shown(scheme), syscall.EINVAL)
 	default:
 		t, err = open(uri, rest)
 	}

@@ -57,7 +57,8 @@ type dialer struct {
 	waker  *doorbell.Waker
 	stream string // Record-Stream
 	epoch  int    // of the last dial: goes up with each
-	failed int    // losses in a row without a stable minute between
+	unhook func() bool
+	failed int // losses in a row without a stable minute between
 }
 
 // dial connects within ConnectTimeout. kept is the first byte of the stream
@@ -70,6 +71,7 @@ func (d *dialer) dial(kept int64) (*link, error) {
 	ctx, cancel := context.WithTimeout(d.ctx, d.cfg.ConnectTimeout)
 	defer cancel()
 	gorilla := websocket.Dialer{
+		NetDialContext:  d.connect,
 		Proxy:           http.ProxyFromEnvironment,
 		ReadBufferSize:  1024,
 		WriteBufferSize: 1024,
@@ -80,7 +82,9 @@ func (d *dialer) dial(kept int64) (*link, error) {
 	header.Set("Record-Stream", d.stream)
 	header.Set("Record-Offset", strconv.FormatInt(kept, 10))
 	header.Set("Record-Epoch", strconv.Itoa(d.epoch))
+	d.unhook = func() bool { return true }
 	ws, resp, err := gorilla.DialContext(ctx, bare(d.cfg.URL), header)
+	d.unhook()
 	if err == nil {
 		l := newLink(d.ctx, ws, mask, d.waker)
 		l.limitSilence(d.cfg.PingInterval + d.cfg.PongTimeout)
@@ -98,6 +102,18 @@ func (d *dialer) dial(kept int64) (*link, error) {
 		err = explain(err, resp)
 	}
 	return nil, fmt.Errorf("connecting to %s: %w", d.cfg.URL.Redacted(), err)
+}
+
+// connect is the TCP connection of a dial. The end of the run breaks it off at
+// any point: gorilla itself minds only the deadline once the handshake runs.
+func (d *dialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	d.unhook = context.AfterFunc(d.ctx, func() { conn.Close() })
+	return conn, nil
 }
 
 // heldBy reads how much of the stream the server says it holds.

@@ -45,11 +45,12 @@ void msp_call_release(struct msp_call *call, data_release_func fn, uintptr_t arg
     pthread_mutex_unlock(&call->lock);
 }
 
-void msp_call_finish(struct msp_call *call, int rc, const char *error)
+void msp_call_finish(struct msp_call *call, int rc, int log, const char *error)
 {
     pthread_mutex_lock(&call->lock);
     snprintf(call->error, sizeof(call->error), "%s", error);
     call->rc = rc;
+    call->log = log;
     call->done = 1;
     pthread_cond_signal(&call->changed);
     pthread_mutex_unlock(&call->lock);

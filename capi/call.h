@@ -16,7 +16,7 @@
 
 #include <msp/record.h>
 
-#define MSP_ERROR_SIZE 480
+#define MSP_ERROR_SIZE 1000
 
 /* One call, on its caller's stack. */
 struct msp_call {
@@ -30,6 +30,7 @@ struct msp_call {
     uintptr_t release_arg;
     int done;
     int rc;
+    int log; /* the sentence is not in the log yet */
     char error[MSP_ERROR_SIZE];
 };
 
@@ -41,6 +42,6 @@ int msp_call_run(struct msp_call *call, void (*begin)(struct msp_call *));
 /* For the goroutine that does the work: asks for a run of data_release, which
  * is not waited for, and ends the call, after which it is gone. */
 void msp_call_release(struct msp_call *call, data_release_func fn, uintptr_t arg);
-void msp_call_finish(struct msp_call *call, int rc, const char *error);
+void msp_call_finish(struct msp_call *call, int rc, int log, const char *error);
 
 #endif

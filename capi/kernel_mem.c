@@ -5,6 +5,8 @@
  */
 #include "msp_internal.h"
 
+#include <malloc.h>
+
 #include <msp/kernel.h>
 #include <msp/log.h>
 
@@ -33,8 +35,22 @@ MSP_WEAK void *msp_realloc(void *mem, size_t size)
     return realloc(mem, at_least_one(size));
 }
 
+/* The SDK's example app frees the block of a task that looks at it once more
+ * when its sleep is over, to find that it should quit. On the device nothing
+ * else has had the memory by then. So the last small blocks stay as they were
+ * for a while: until KEPT more are freed. */
+#define KEPT 64
+#define SMALL 1024
+
+static void *kept[KEPT];
+static unsigned next_kept;
+
 MSP_WEAK void msp_free(void *mem)
 {
+    if (mem != NULL && malloc_usable_size(mem) <= SMALL) {
+        unsigned i = __atomic_fetch_add(&next_kept, 1, __ATOMIC_RELAXED) % KEPT;
+        mem = __atomic_exchange_n(&kept[i], mem, __ATOMIC_ACQ_REL);
+    }
     free(mem);
 }
 

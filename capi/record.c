@@ -67,6 +67,8 @@ static int at_length(rec_hdl_t hdl, int millis, void (*begin)(struct msp_call *)
     struct msp_call call = {.handle = NUMBER(hdl), .inside = msp_inside(), .millis = millis};
     rc = msp_call_run(&call, begin);
     msp_set_error(call.error);
+    if (call.log)
+        msp_log_line(MSP_LOG_ERROR, call.error);
     return rc;
 }
 

@@ -34,27 +34,19 @@ func init() {
 	}
 }
 
-// explain logs an error that core has not, and returns what a C caller gets
-// of it.
-func explain(err error) (rc C.int, line string) {
+// report logs an error that core has not, keeps it for the calling thread's
+// record_last_error, and returns its number.
+func report(err error) C.int {
 	if err == nil {
-		return 0, ""
+		return 0
 	}
 	if !core.Logged(err) {
 		core.Log(core.LogError, err.Error())
 	}
-	return C.int(core.Errno(err)), err.Error()
-}
-
-// report does so for the calling thread's record_last_error.
-func report(err error) C.int {
-	rc, line := explain(err)
-	if rc != 0 {
-		text := C.CString(line)
-		defer C.free(unsafe.Pointer(text))
-		C.msp_set_error(text)
-	}
-	return rc
+	text := C.CString(err.Error())
+	defer C.free(unsafe.Pointer(text))
+	C.msp_set_error(text)
+	return C.int(core.Errno(err))
 }
 
 // guarded turns a panic into an error: the host must not die of ours.
@@ -91,12 +83,20 @@ func with(handle C.uintptr_t, function string, do func(*core.Session) error) C.i
 func atLength(call *C.struct_msp_call, function string, do func(*core.Session, core.Caller) error) {
 	c := *call // the handle and what else the caller set
 	go func() {
-		rc, line := explain(on(c.handle, function, func(s *core.Session) error {
+		var line string
+		var log C.int
+		err := on(c.handle, function, func(s *core.Session) error {
 			return do(s, core.Caller{Inside: c.inside == c.handle, Call: unsafe.Pointer(call)})
-		}))
+		})
+		if err != nil {
+			line = err.Error()
+			if !core.Logged(err) {
+				log = 1
+			}
+		}
 		text := C.CString(line)
 		defer C.free(unsafe.Pointer(text))
-		C.msp_call_finish(call, rc, text)
+		C.msp_call_finish(call, C.int(core.Errno(err)), log, text)
 	}()
 }
 

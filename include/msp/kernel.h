@@ -452,7 +452,9 @@ void *msp_calloc(size_t n, size_t size);
  */
 void *msp_realloc(void *mem, size_t size);
 
-/* Frees a block; NULL: nothing happens.
+/* Frees a block; NULL: nothing happens. The last 64 blocks of at most 1 KiB
+ * keep their contents until more are freed, for tasks that look once more at
+ * what their creator has freed, as the SDK's example does.
  *
  * Ownership: mem is dead.
  * Threads:   any.

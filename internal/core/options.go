@@ -30,7 +30,7 @@ type Option struct {
 	Kind    string // what a value looks like
 	Default string
 	Doc     string
-	set     func(o *Options, value string) error
+	set     func(o *Options, value string) bool // false: it does not fit
 }
 
 // OptionTable is all there is to set.
@@ -55,29 +55,33 @@ var OptionTable = []Option{
 		number(0, math.MaxInt32, func(o *Options, n uint64) { o.MaxOffline = time.Duration(n) * time.Millisecond })},
 }
 
-func millis(field func(*Options) *time.Duration) func(*Options, string) error {
+func millis(field func(*Options) *time.Duration) func(*Options, string) bool {
 	return number(1, 600000, func(o *Options, n uint64) { *field(o) = time.Duration(n) * time.Millisecond })
 }
 
-func number(least, most uint64, keep func(*Options, uint64)) func(*Options, string) error {
-	return func(o *Options, value string) error {
+func number(least, most uint64, keep func(*Options, uint64)) func(*Options, string) bool {
+	return func(o *Options, value string) bool {
 		n, err := strconv.ParseUint(value, 10, 64)
 		if err != nil || n < least || n > most {
-			return fmt.Errorf("%q is not a number from %d to %d: %w", value, least, most, syscall.EINVAL)
+			return false
 		}
 		keep(o, n)
-		return nil
+		return true
 	}
+}
+
+func (row Option) apply(o *Options, value string) error {
+	if !row.set(o, value) {
+		return fmt.Errorf("%s: %q will not do: give %s: %w", row.Key, value, row.Kind, syscall.EINVAL)
+	}
+	return nil
 }
 
 // Set sets one option.
 func (o *Options) Set(key, value string) error {
 	for _, row := range OptionTable {
 		if row.Key == key {
-			if err := row.set(o, value); err != nil {
-				return fmt.Errorf("%s: %w", key, err)
-			}
-			return nil
+			return row.apply(o, value)
 		}
 	}
 	return fmt.Errorf("%s: there is no such option: the README has the table: %w", key, syscall.ENOENT)
@@ -87,12 +91,12 @@ func (o *Options) Set(key, value string) error {
 func defaults() (Options, error) {
 	var o Options
 	for _, row := range OptionTable {
-		if err := row.set(&o, row.Default); err != nil {
+		if err := row.apply(&o, row.Default); err != nil {
 			return o, err
 		}
 		name := "MSP_RECORD_" + strings.ToUpper(row.Key)
 		if value := os.Getenv(name); value != "" {
-			if err := row.set(&o, value); err != nil {
+			if err := row.apply(&o, value); err != nil {
 				return o, fmt.Errorf("environment variable %s: %w", name, err)
 			}
 		}

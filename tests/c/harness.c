@@ -336,38 +336,51 @@ static int first_line(const char *path, char *line, int size)
     return there;
 }
 
-struct server server_start(void)
+/* Runs the receiver for server->dir, and fills in its pid and url. */
+static void launch(struct server *server, const char *address)
 {
     static int started;
-    struct server server = {0};
     const char *program = getenv("MSPRECORD_SERVER");
     if (!program)
         fail(__FILE__, __LINE__, "MSPRECORD_SERVER must name the record-server program");
     char name[64];
-    snprintf(name, sizeof(name), "stored%d", started);
-    snprintf(server.dir, sizeof(server.dir), "%.180s/%s", directory, name);
     snprintf(name, sizeof(name), "server%d.log", started++);
     const char *log = temp_path(name);
     pid_t parent = getpid();
-    server.pid = fork();
-    if (server.pid == 0) {
+    server->pid = fork();
+    if (server->pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* also where the test crashes */
         sigset_t none;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
         if (getppid() == parent && fd >= 0 && dup2(fd, 1) == 1 && dup2(fd, 2) == 2)
-            execl(program, program, "-addr", "127.0.0.1:0", "-dir", server.dir, (char *)NULL);
+            execl(program, program, "-addr", address, "-dir", server->dir, (char *)NULL);
         _exit(127);
     }
     char line[512];
     AWAIT(first_line(log, line, sizeof(line)), 10000);
-    if (sscanf(line, "listening on %60s", server.url) != 1)
+    if (sscanf(line, "listening on %60s", server->url) != 1)
         fail(__FILE__, __LINE__, "the receiver says \"%s\"", line);
-    size_t n = strlen(server.url);
-    if (n && server.url[n - 1] == '/')
-        server.url[n - 1] = '\0';
+    size_t n = strlen(server->url);
+    if (n && server->url[n - 1] == '/')
+        server->url[n - 1] = '\0';
+}
+
+struct server server_start(void)
+{
+    static int started;
+    struct server server = {0};
+    snprintf(server.dir, sizeof(server.dir), "%.180s/stored%d", directory, started++);
+    launch(&server, "127.0.0.1:0");
     return server;
+}
+
+void server_again(struct server *server)
+{
+    char address[64];
+    snprintf(address, sizeof(address), "%s", server->url + strlen("ws://"));
+    launch(server, address);
 }
 
 void server_pause(const struct server *server)

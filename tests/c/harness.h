@@ -135,6 +135,8 @@ struct server server_start(void);
 void server_pause(const struct server *server);
 void server_resume(const struct server *server);
 void server_kill(struct server *server);
+/* Starts a server that was killed again, at the same address. */
+void server_again(struct server *server);
 /* The URL of a stream, valid until the 8th next call. */
 const char *server_url(const struct server *server, const char *name);
 void check_stored_at(const char *file, int line, const struct server *server, const char *name,

@@ -320,6 +320,7 @@ static void a_dead_server_does_not_kill_the_host(void)
         if (before)
             signal(SIGPIPE, SIG_DFL);
         rec_hdl_t hdl = session(ring_uri(&ring.rb), server_url(&server, "a.pcm"));
+        CHECK_INT(record_set_option(hdl, "max_offline", "1"), 0);
         CHECK_INT(record_start(hdl), 0);
         if (!before)
             signal(SIGPIPE, SIG_DFL);

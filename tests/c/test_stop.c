@@ -578,7 +578,7 @@ static void stop_leaves_a_stalled_server_and_counts_what_it_left(void)
     snprintf(count, sizeof(count), "record_stop|%" PRIu64 " bytes", stats.left_bytes);
     CHECK_WORDS(error, count);
     CHECK(stats.left_bytes > 0);
-    CHECK_INT(stats.left_bytes + stats.sent_bytes, MUCH);
+    CHECK_INT(stats.left_bytes + stats.acked_bytes, MUCH);
     STOP_AT_ONCE(hdl, 0);
     CHECK_INT(record_unregister(hdl), 0);
     ring_close(&ring);
@@ -642,6 +642,7 @@ static void stop_tells_once_that_the_server_died(void)
     struct ring ring;
     ring_open(&ring, 100001);
     rec_hdl_t hdl = session(ring_uri(&ring.rb), server_url(&server, "a.pcm"));
+    CHECK_INT(record_set_option(hdl, "max_offline", "1"), 0);
     CHECK_INT(record_start(hdl), 0);
     uint8_t *data = make_bytes(50000, 1);
     CHECK_INT(ringbuffer_write(&ring.rb, data, 50000), 50000);
@@ -672,6 +673,7 @@ static void stop_ends_when_the_server_dies_under_it(void)
 {
     struct server server = server_start();
     struct ring ring;
+    CHECK_INT(setenv("MSP_RECORD_MAX_OFFLINE", "1", 1), 0);
     rec_hdl_t hdl = stalled_session(&server, &ring, "20000");
     pthread_t thread = thread_start(kill_soon, &server);
     long long took;
@@ -680,7 +682,7 @@ static void stop_ends_when_the_server_dies_under_it(void)
     CHECK(rc < 0 && rc != -ETIMEDOUT);
     CHECK_BETWEEN(took, 150, 200 + SOON);
     record_stats_t stats = stats_of(hdl);
-    CHECK_INT(stats.left_bytes + stats.sent_bytes, MUCH);
+    CHECK_INT(stats.left_bytes + stats.acked_bytes, MUCH);
     STOP_AT_ONCE(hdl, 0);
     CHECK_INT(record_unregister(hdl), 0);
     ring_close(&ring);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_reconnect.c - a server that goes away and comes back.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <msp/kernel.h>
+#include <msp/record.h>
+#include <msp/record_ext.h>
+#include <msp/ringbuffer.h>
+
+#include "harness.h"
+
+#define PIECE 2560
+#define SOON 1000
+
+static void every_byte_arrives_once_though_the_server_is_killed(void)
+{
+    enum { ROUNDS = 3, PIECES = 200 };
+    struct server server = server_start();
+    struct ring ring;
+    ring_open(&ring, 1000001);
+    rec_hdl_t hdl = session(ring_uri(&ring.rb), server_url(&server, "a.pcm"));
+    record_set_chunk_size(hdl, PIECE);
+    CHECK_INT(record_set_option(hdl, "stop_timeout", "20000"), 0);
+    CHECK_INT(record_start(hdl), 0);
+    size_t size = (size_t)(ROUNDS + 1) * PIECES * PIECE, at = 0;
+    uint8_t *data = make_bytes(size, 1);
+    for (int round = 0; round <= ROUNDS; round++) {
+        uint64_t acked = stats_of(hdl).acked_bytes;
+        for (int i = 0; i < PIECES; i++, at += PIECE) {
+            AWAIT(ringbuffer_available_write_space(&ring.rb) >= PIECE, 20000);
+            CHECK_INT(ringbuffer_write(&ring.rb, data + at, PIECE), PIECE);
+            if (i == PIECES / 2 && round < ROUNDS) {
+                AWAIT(stats_of(hdl).acked_bytes > acked, SOON);
+                server_kill(&server);
+            }
+        }
+        if (round < ROUNDS) {
+            server_again(&server);
+            uint32_t reconnects = (uint32_t)round + 1;
+            AWAIT(stats_of(hdl).reconnects == reconnects, 20000);
+        }
+    }
+    CHECK_INT(record_stop(hdl), 0);
+    record_stats_t stats = stats_of(hdl);
+    CHECK_INT(stats.acked_bytes, size);
+    CHECK_INT(stats.left_bytes, 0);
+    CHECK_INT(stats.acknowledged, 1);
+    check_stored(&server, "a.pcm", data, size);
+    CHECK_INT(record_unregister(hdl), 0);
+    free(data);
+    ring_close(&ring);
+    server_kill(&server);
+}
+
+static void what_an_outage_outlasts_is_counted(void)
+{
+    struct server server = server_start();
+    struct ring ring;
+    ring_open(&ring, 20001);
+    rec_hdl_t hdl = session(ring_uri(&ring.rb), server_url(&server, "a.pcm"));
+    record_set_chunk_size(hdl, PIECE);
+    CHECK_INT(record_set_option(hdl, "replay_bytes", "65536"), 0);
+    CHECK_INT(record_set_option(hdl, "stop_timeout", "300"), 0);
+    CHECK_INT(record_start(hdl), 0);
+    server_kill(&server);
+    uint8_t *data = make_bytes(PIECE, 1);
+    uint64_t written = 0;
+    long long begun = msp_now_ms();
+    for (int i = 0; i < 400; i++) { /* 1 MB into 64 KiB of window and 20 kB of ring */
+        ringbuffer_write(&ring.rb, data, PIECE);
+        written += PIECE;
+        if (i % 8 == 0)
+            pause_ms(1);
+    }
+    CHECK(msp_now_ms() - begun < 5000); /* the producer never notices */
+    begun = msp_now_ms();
+    CHECK_INT(record_stop(hdl), -ETIMEDOUT);
+    CHECK_BETWEEN(msp_now_ms() - begun, 250, 300 + SOON);
+    CHECK_WORDS(record_last_error(), "record_stop|stop_timeout|bytes are left behind");
+    record_stats_t stats = stats_of(hdl);
+    CHECK(stats.dropped_bytes > 0);
+    CHECK_INT(stats.acked_bytes + stats.left_bytes + stats.dropped_bytes, written);
+    CHECK_INT(record_unregister(hdl), 0);
+    free(data);
+    ring_close(&ring);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {TEST(every_byte_arrives_once_though_the_server_is_killed),
+                                        TEST(what_an_outage_outlasts_is_counted)};
+    return run_tests(argc, argv, tests, COUNT(tests));
+}

@@ -166,6 +166,8 @@ static void check_handlers(int flags)
     CHECK_INT(load(&elsewhere), 0);
     CHECK(load(&here) > 100);
     write_and_check(&server, &ring, hdl, "a.pcm", 0);
+    CHECK_INT(record_unregister(hdl), 0);
+    ring_close(&ring);
 }
 
 /* In all those programs that never heard of alternate stacks. */
@@ -219,6 +221,9 @@ static void a_signal_that_all_threads_of_the_host_block_waits_for_them(void)
     sigset_t now;
     pthread_sigmask(SIG_SETMASK, NULL, &now);
     CHECK_INT(memcmp(&now, &old, 8), 0); /* the host's mask is as it was */
+    CHECK_INT(record_unregister(hdl), 0);
+    free(data);
+    ring_close(&ring);
 }
 
 static int interrupted;
@@ -251,6 +256,8 @@ static void sigint_arrives_while_main_waits_in_the_library(void)
     CHECK_INT(interrupted, 1);
     CHECK_INT(load(&here), 20);
     CHECK_INT(load(&elsewhere), 0);
+    CHECK_INT(record_unregister(hdl), 0);
+    ring_close(&ring);
 }
 
 static char *page;

@@ -12,7 +12,6 @@
 
 #include <msp/kernel.h>
 #include <msp/record.h>
-#include <msp/record_ext.h>
 #include <msp/ringbuffer.h>
 
 #define RATE 16000
@@ -29,10 +28,8 @@ int main(int argc, char **argv)
     snprintf(from, sizeof(from), "ringbuffer://handle=%" PRIuPTR, (uintptr_t)&ring);
 
     rec_hdl_t rec = record_register(from, argc > 1 ? argv[1] : "ws://127.0.0.1:9090/tone.wav");
-    if (rec == NULL || record_start(rec) < 0) { /* connected, if it returns 0 */
-        fprintf(stderr, "%s\n", record_last_error());
-        return 1;
-    }
+    if (rec == NULL || record_start(rec) < 0) /* connected, if it returns 0 */
+        return 1;                             /* the log says why not */
 
     for (int t = 0; t < 3 * RATE; t += PIECE) { /* what an audio thread does */
         int16_t pcm[PIECE];
@@ -43,8 +40,6 @@ int main(int argc, char **argv)
     }
 
     int err = record_stop(rec); /* delivers what is still in the ring */
-    if (err < 0)
-        fprintf(stderr, "%s\n", record_last_error());
     record_unregister(rec);
     ringbuffer_destroy(&ring);
     return err < 0;

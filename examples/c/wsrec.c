@@ -9,7 +9,9 @@
  *         arecord -f S16_LE -r 16000 -t raw | wsrec - ws://127.0.0.1:9090/mic.wav
  *             streams what comes in on standard input
  *
- * Ctrl-C stops: what is in the rings is delivered, then the totals are shown.
+ * A lost connection is told, and made again by the library; meanwhile the
+ * audio waits in its memory. Ctrl-C stops: what is still here is delivered,
+ * then the totals are shown.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -39,6 +41,9 @@ struct stream {
     dev_ringbuf_t ring;
     char storage[RING_SIZE];
     rec_hdl_t rec;
+    atomic_int offline;
+    pthread_t stopper;
+    int lost; /* bytes: dropped, or left behind */
 };
 
 static struct stream streams[3] = {{.name = "mic"}, {.name = "ref"}, {.name = "proc"}};
@@ -47,6 +52,7 @@ static int stream_count = 3;
 static uint8_t *samples; /* the WAV file's, NULL for standard input */
 static uint32_t sample_bytes;
 
+static int on_terminal;       /* the progress line is shown */
 static atomic_int quit;       /* main tells the audio thread */
 static atomic_int audio_done; /* the audio thread tells main */
 
@@ -196,6 +202,23 @@ static int make_url(struct stream *s, const char *url, const char *suffix)
     return n < (int)sizeof(s->url) ? 0 : -1;
 }
 
+/* Called on a thread of the library. It writes over the progress line. */
+static void tell(rec_hdl_t rec, const record_event_t *event, void *arg)
+{
+    struct stream *s = arg;
+    const char *again = "";
+    (void)rec;
+    if (event->type == RECORD_EVENT_DISCONNECTED && event->error < 0)
+        s->offline = 1;
+    else if (event->type == RECORD_EVENT_CONNECTED && s->offline) {
+        s->offline = 0;
+        again = " again";
+    } else
+        return;
+    fprintf(stderr, "%swsrec: %s: %s%s\n", on_terminal ? "\r\033[K" : "", s->name, event->message,
+            again);
+}
+
 static int start_stream(struct stream *s)
 {
     char from[64];
@@ -204,6 +227,7 @@ static int start_stream(struct stream *s)
     s->rec = record_register(from, s->url);
     if (s->rec != NULL) {
         record_set_chunk_size(s->rec, PIECE);
+        record_set_event_cb(s->rec, tell, s);
         if (record_start(s->rec) == 0)
             return 0;
     }
@@ -219,45 +243,64 @@ static record_stats_t stats_of(const struct stream *s)
 }
 
 /* One line, written over itself: sent/read of each stream, then what was lost. */
-static int show_progress(int on_terminal)
+static int show_progress(void)
 {
+    char line[256];
+    int len = 0;
     uint64_t dropped = 0;
     int alive = 1;
-    if (on_terminal)
-        fprintf(stderr, "\r");
     for (int i = 0; i < stream_count; i++) {
         record_stats_t stats = stats_of(&streams[i]);
         dropped += stats.dropped_bytes;
         if (stats.state == RECORD_FAILED)
             alive = 0;
-        if (on_terminal)
-            fprintf(stderr, "%s %" PRIu64 "/%" PRIu64 "  ", streams[i].name, stats.sent_bytes,
-                    stats.read_bytes);
+        len += snprintf(line + len, sizeof(line) - (size_t)len, "%s %" PRIu64 "/%" PRIu64 "%s  ",
+                        streams[i].name, stats.sent_bytes, stats.read_bytes,
+                        streams[i].offline ? " offline" : "");
     }
     if (on_terminal)
-        fprintf(stderr, "dropped %" PRIu64 "\033[K", dropped);
+        fprintf(stderr, "\r%sdropped %" PRIu64 "\033[K", line, dropped);
     return alive;
+}
+
+static void *stop_stream(void *arg)
+{
+    struct stream *s = arg;
+    if (record_stop(s->rec) < 0) {
+        fprintf(stderr, "wsrec: %s\n", record_last_error());
+        s->lost = 1;
+    }
+    return NULL;
 }
 
 /* Delivers the tail of each stream and shows its totals. 0 when nothing was lost. */
 static int stop_streams(void)
 {
-    int lost = 0;
-    for (int i = 0; i < stream_count; i++)
+    int lost = 0, offline = 0;
+    for (int i = 0; i < stream_count; i++) {
         record_pre_stop(streams[i].rec); /* all end at the same moment */
+        offline |= streams[i].offline;
+    }
+    if (offline)
+        fprintf(stderr, "wsrec: offline, still trying to deliver the rest; Ctrl-C ends at once\n");
+    /* Each on its own thread: with the server away, each takes its stop_timeout. */
+    for (int i = 0; i < stream_count; i++)
+        if (pthread_create(&streams[i].stopper, NULL, stop_stream, &streams[i]) != 0) {
+            stop_stream(&streams[i]);
+            streams[i].stopper = pthread_self();
+        }
     for (int i = 0; i < stream_count; i++) {
         struct stream *s = &streams[i];
-        if (s->rec == NULL)
-            continue;
-        if (record_stop(s->rec) < 0) {
-            fprintf(stderr, "wsrec: %s\n", record_last_error());
-            lost = 1;
-        }
+        if (!pthread_equal(s->stopper, pthread_self()))
+            pthread_join(s->stopper, NULL);
         record_stats_t stats = stats_of(s);
-        fprintf(stderr,
-                "%-4s %" PRIu64 " bytes sent, %" PRIu64 " read, %" PRIu64 " dropped -> %s\n",
-                s->name, stats.sent_bytes, stats.read_bytes, stats.dropped_bytes, s->url);
-        if (stats.dropped_bytes > 0 || stats.left_bytes > 0)
+        fprintf(stderr, "%-4s %" PRIu64 " bytes read, %" PRIu64 " arrived, %" PRIu64 " dropped",
+                s->name, stats.read_bytes, stats.acked_bytes, stats.dropped_bytes);
+        if (stats.reconnects > 0)
+            fprintf(stderr, ", reconnected %" PRIu32 "x, %" PRIu64 " sent again", stats.reconnects,
+                    stats.resent_bytes);
+        fprintf(stderr, " -> %s\n", s->url);
+        if (s->lost || stats.dropped_bytes > 0 || stats.left_bytes > 0)
             lost = 1;
         record_unregister(s->rec);
         ringbuffer_destroy(&s->ring);
@@ -276,7 +319,8 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
-    if (strncmp(url, "ws://", 5) != 0 && strncmp(url, "wss://", 6) != 0) {
+    size_t scheme = strncmp(url, "ws://", 5) == 0 ? 5 : strncmp(url, "wss://", 6) == 0 ? 6 : 0;
+    if (scheme == 0 || url[scheme] == '\0') {
         fprintf(stderr, "wsrec: %s is not a ws:// or wss:// address\n%s", url, usage);
         return 2;
     }
@@ -288,6 +332,8 @@ int main(int argc, char **argv)
         stream_count = 1;
     else if (load_wav(argv[1]) < 0)
         return 1;
+
+    on_terminal = isatty(STDERR_FILENO);
 
     /* main takes the signals itself, with sigtimedwait; no thread is hit. */
     sigset_t stop_signals;
@@ -313,9 +359,8 @@ int main(int argc, char **argv)
         return 1;
     }
 
-    int on_terminal = isatty(STDERR_FILENO);
     const struct timespec tick = {.tv_nsec = 200000000L};
-    while (show_progress(on_terminal) && !audio_done)
+    while (show_progress() && !audio_done)
         if (sigtimedwait(&stop_signals, NULL, &tick) > 0)
             break;
 

@@ -41,9 +41,26 @@ type Config struct {
 	PongTimeout    time.Duration // and given up after so long without an answer
 	MaxOffline     time.Duration // how long to go on dialling; 0: for ever
 	ReplayBytes    int           // frames kept until they are acknowledged
+	DropOldest     bool          // what an outage outlasts: give up the oldest, not hold the source
 
-	Up   func(text string) // a connection stands
-	Down func(err error)   // it is lost
+	Access Access
+	Speech Speech
+
+	Up      func(text string)            // a connection stands
+	Down    func(err error)              // it is lost
+	Gap     func(offset, length int64)   // bytes were given up
+	Warn    func(text string)            // something a user should know
+	Message func(data []byte, text bool) // the server said something; nil: nobody listens. May block.
+}
+
+// Speech is what services expect besides the audio.
+type Speech struct {
+	OpenText     string        // sent after each connecting; "": nothing
+	IdleText     string        // sent when no audio was for IdleInterval; "": nothing
+	IdleInterval time.Duration //
+	CloseText    *string       // sent after the tail, before the close; nil: nothing
+	CloseBinary  *string       // the same, as a binary message
+	Linger       time.Duration // how long the server may then go on talking
 }
 
 // A Stream is a WebSocket server as a session's destination, over as many
@@ -64,12 +81,18 @@ type Stream struct {
 	mask    masker
 	scratch []byte // one message, unmasked
 	batch   []byte // frames made anew for a replay
+	spoke   int64  // when data or IdleText was last written, by clock()
+	parting bool   // the present link was told that the tail is over
+	until   int64  // when lingering ends, by clock()
 	closing bool   // the present link was sent our close frame
 	ended   bool   // the closing handshake is done
+	gap     int64  // bytes given up since the last report
 
 	sent       atomic.Int64 // offset up to which everything was written once
 	delivered  atomic.Int64 // offset up to which everything is known to have arrived
 	resent     atomic.Int64 // bytes
+	dropped    atomic.Int64 // bytes that were given up
+	skipped    atomic.Int64 // those of them that lie below delivered
 	held       atomic.Int64 // bytes of frames in the window
 	reconnects atomic.Int64
 	rtt        atomic.Int64 // ns
@@ -91,8 +114,12 @@ func Open(ctx context.Context, cfg Config, w *doorbell.Waker) (*Stream, error) {
 	s := &Stream{cfg: cfg, waker: w, mask: mask}
 	s.window.limit = cfg.ReplayBytes
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.dialer = &dialer{cfg: cfg, ctx: s.ctx, waker: w, stream: hex.EncodeToString(id[:])}
-	l, err := s.dialer.dial(0)
+	s.dialer, err = newDialer(s.ctx, cfg, w, hex.EncodeToString(id[:]))
+	if err != nil {
+		s.cancel()
+		return nil, err
+	}
+	l, err := s.dialer.dial()
 	if err != nil {
 		s.cancel()
 		return nil, err
@@ -108,8 +135,9 @@ func Open(ctx context.Context, cfg Config, w *doorbell.Waker) (*Stream, error) {
 // adopt makes a new connection the present one, and sends again what the
 // server does not have.
 func (s *Stream) adopt(l *link) error {
-	s.link, s.closing = l, false
+	s.link, s.parting, s.closing, s.spoke = l, false, false, clock()
 	s.window.rewind()
+	s.reportGap()
 	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.URL.Redacted()))
 	from := s.window.base
 	if l.resumes {
@@ -118,6 +146,12 @@ func (s *Stream) adopt(l *link) error {
 		}
 		from = l.held
 		s.confirm(from)
+	}
+	if text := s.cfg.Speech.OpenText; text != "" {
+		l.queue(opText, []byte(text))
+		if err := l.write(nil); err != nil {
+			return s.lose(err)
+		}
 	}
 	if err := s.replay(from); err != nil {
 		return s.lose(err)
@@ -166,6 +200,9 @@ func grown(p []byte, n int) []byte {
 func (s *Stream) confirm(offset int64) {
 	if offset > s.delivered.Load() && offset <= s.sent.Load() {
 		s.delivered.Store(offset)
+		if offset > s.window.base {
+			s.skipped.Store(s.dropped.Load()) // it was the oldest that went
+		}
 	}
 	s.window.drop(s.delivered.Load())
 	s.held.Store(int64(s.window.held))
@@ -187,7 +224,7 @@ func (s *Stream) Reserve(max int) (int, error) {
 		if err := s.flush(); err != nil {
 			return 0, err
 		}
-		if s.slide(size) || s.window.held+s.window.waiting != before {
+		if s.slide(size) || s.giveUp(size) || s.window.held+s.window.waiting != before {
 			continue
 		}
 		select {
@@ -213,6 +250,30 @@ func (s *Stream) slide(size int) bool {
 		s.window.pop()
 	}
 	return true
+}
+
+// giveUp makes room during an outage by letting go of the oldest messages,
+// where that was asked for.
+func (s *Stream) giveUp(size int) bool {
+	if s.link != nil || !s.cfg.DropOldest || s.window.empty() {
+		return false
+	}
+	before := s.window.base
+	for first := true; first || s.window.full(size); first = false {
+		s.window.pop()
+	}
+	s.dialer.kept.Store(s.window.base)
+	s.gap += s.window.base - before
+	s.dropped.Add(s.window.base - before)
+	return true
+}
+
+// reportGap tells what was given up since the last time.
+func (s *Stream) reportGap() {
+	if s.gap > 0 {
+		s.cfg.Gap(s.window.base-s.gap, s.gap)
+		s.gap = 0
+	}
 }
 
 // Put takes a chunk as one binary message; Reserve has made the room.
@@ -242,6 +303,9 @@ func (s *Stream) flush() error {
 			return s.lose(err)
 		}
 		s.window.wrote(n)
+		if n > 0 {
+			s.spoke = clock()
+		}
 		if end > s.sent.Load() {
 			s.sent.Store(end)
 		}
@@ -271,7 +335,16 @@ func (s *Stream) ask(end int64) {
 	if s.answering() && l.unanswered() {
 		due = min(due, since+s.cfg.PongTimeout)
 	}
-	s.wakeAfter(due - since)
+	due -= since
+	if speech := &s.cfg.Speech; speech.IdleText != "" && !s.parting {
+		silent := time.Duration(now - s.spoke)
+		if silent >= speech.IdleInterval && s.window.waiting == 0 {
+			l.queue(opText, []byte(speech.IdleText))
+			s.spoke, silent = now, 0
+		}
+		due = min(due, max(speech.IdleInterval-silent, 0))
+	}
+	s.wakeAfter(due)
 }
 
 // answering tells whether this is a server that answers pings: it has, on this
@@ -315,7 +388,8 @@ func (s *Stream) attend() error {
 func (s *Stream) lose(err error) error {
 	l := s.link
 	s.link = nil
-	if s.ctx.Err() == nil && !s.closing {
+	defer func() { s.parting, s.closing = false, false }()
+	if s.ctx.Err() == nil && !s.parting {
 		err = l.reason(err)
 	}
 	l.close(false)
@@ -327,7 +401,8 @@ func (s *Stream) lose(err error) error {
 	if final(err) {
 		return err
 	}
-	s.redial = s.dialer.again(l.since, s.window.base, err)
+	s.dialer.kept.Store(s.window.base)
+	s.redial = s.dialer.again(l.since, err)
 	return nil
 }
 
@@ -359,25 +434,21 @@ func (s *Stream) broken() error {
 	return err
 }
 
-// Finish delivers the tail: everything out, then a close with 1000, and the
-// server's answer to it, which it gives when it has read what came before.
-// Where the connection is lost meanwhile, it does so again on the next.
+// Finish delivers the tail: everything out, then what the service wants to
+// hear, then a close with 1000, and the server's answer to it, which it gives
+// when it has read what came before. Where the connection is lost meanwhile,
+// it does so again on the next.
 func (s *Stream) Finish() error {
 	for !s.ended {
-		if s.link == nil || !s.closing {
-			if err := s.Flush(); err != nil {
-				return err
-			}
-		}
-		if s.link != nil && !s.closing {
-			if err := s.sendClose(); err != nil {
-				return err
-			}
-			continue
+		if err := s.part(); err != nil {
+			return err
 		}
 		var readDone chan struct{}
 		if s.link != nil {
 			readDone = s.link.readDone
+		}
+		if s.parting && !s.closing {
+			s.wakeAfter(max(0, time.Duration(s.until-clock())))
 		}
 		select {
 		case <-readDone:
@@ -390,13 +461,38 @@ func (s *Stream) Finish() error {
 		}
 	}
 	s.delivered.Store(s.window.next)
+	s.skipped.Store(s.dropped.Load())
 	return nil
 }
 
-// sendClose says that this was the last, and asks about it.
-func (s *Stream) sendClose() error {
+// part takes the next steps towards the end that can be taken now.
+func (s *Stream) part() error {
+	if !s.parting {
+		if err := s.Flush(); err != nil || s.link == nil {
+			return err
+		}
+		s.parting, s.until = true, clock()
+		if speech := &s.cfg.Speech; speech.CloseText != nil || speech.CloseBinary != nil {
+			s.until += int64(speech.Linger)
+			if speech.CloseText != nil {
+				s.link.queue(opText, []byte(*speech.CloseText))
+			}
+			if speech.CloseBinary != nil {
+				s.link.queue(opBinary, []byte(*speech.CloseBinary))
+			}
+		}
+		s.link.ping(s.window.next, clock())
+		if err := s.link.write(nil); err != nil {
+			return s.lose(err)
+		}
+	}
+	if s.link == nil {
+		return s.rejoin()
+	}
+	if s.closing || clock() < s.until {
+		return nil
+	}
 	s.closing = true
-	s.link.ping(s.window.next, clock())
 	s.link.queue(opClose, []byte{websocket.CloseNormalClosure >> 8, websocket.CloseNormalClosure & 0xFF})
 	if err := s.link.write(nil); err != nil {
 		return s.lose(err)
@@ -404,9 +500,12 @@ func (s *Stream) sendClose() error {
 	return nil
 }
 
-// settle judges the end of a connection that was sent our close frame.
+// settle judges the end of a connection that knew the tail was over.
 func (s *Stream) settle() error {
 	l := s.link
+	if !s.closing {
+		_ = l.reason(l.readErr) // answers the server's close
+	}
 	if acked := l.acked.Load(); acked >= 0 {
 		s.confirm(acked)
 	}
@@ -435,23 +534,30 @@ func (s *Stream) settle() error {
 func (s *Stream) Sent() int64 { return s.sent.Load() }
 
 // Delivered is how many payload bytes are known to have arrived. Any goroutine.
-func (s *Stream) Delivered() int64 { return s.delivered.Load() }
+func (s *Stream) Delivered() int64 { return s.delivered.Load() - s.skipped.Load() }
 
 // Figures are what a stream tells about its connections.
 type Figures struct {
-	Resent, Window, Reconnects int64
-	RTT                        time.Duration
-	Answers                    bool // the server answers pings, and so acknowledges
+	Resent     int64 // bytes
+	GivenUp    int64 // bytes
+	Window     int64 // bytes of frames
+	Reconnects int64
+	RTT        time.Duration
+	Answers    bool // the server answers pings, and so acknowledges
 }
 
 // Figures reads them. Any goroutine.
 func (s *Stream) Figures() Figures {
-	return Figures{s.resent.Load(), s.held.Load(), s.reconnects.Load(), time.Duration(s.rtt.Load()), s.answers.Load()}
+	return Figures{
+		Resent: s.resent.Load(), GivenUp: s.dropped.Load(), Window: s.held.Load(),
+		Reconnects: s.reconnects.Load(), RTT: time.Duration(s.rtt.Load()), Answers: s.answers.Load(),
+	}
 }
 
 // Close ends the connection, or the attempts to make one. Finish comes first
 // where the end is an orderly one.
 func (s *Stream) Close() error {
+	s.reportGap()
 	s.alarm.Stop()
 	if s.link != nil {
 		s.link.close(s.ended)

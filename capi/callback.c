@@ -176,3 +176,11 @@ void msp_call_event(record_event_func fn, const record_event_t *event, uintptr_t
     fn((rec_hdl_t)session, event, (void *)arg);
     (void)msp_enter_session(outer);
 }
+
+void msp_call_message(record_message_func fn, const void *data, uint32_t size, int is_text,
+                      uintptr_t arg, uintptr_t session)
+{
+    uintptr_t outer = msp_enter_session(session);
+    fn((rec_hdl_t)session, data, size, is_text, (void *)arg);
+    (void)msp_enter_session(outer);
+}

@@ -47,6 +47,22 @@ func goRecordSetEvent(handle C.uintptr_t, fn C.record_event_func, arg C.uintptr_
 	})
 }
 
+//export goRecordSetMessage
+func goRecordSetMessage(handle C.uintptr_t, fn C.record_message_func, arg C.uintptr_t) C.int {
+	return setCallback(handle, "record_set_message_cb", func(c *core.Callbacks) {
+		c.Message = nil
+		if fn != nil {
+			c.Message = func(data []byte, text bool) {
+				var isText C.int
+				if text {
+					isText = 1
+				}
+				C.msp_call_message(fn, unsafe.Pointer(unsafe.SliceData(data)), C.uint32_t(len(data)), isText, arg, handle)
+			}
+		}
+	})
+}
+
 func setCallback(handle C.uintptr_t, function string, set func(*core.Callbacks)) C.int {
 	return with(handle, function, func(s *core.Session) error {
 		return s.Configure(func(_ *int, _ *core.Options, c *core.Callbacks) error {

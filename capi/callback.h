@@ -39,9 +39,11 @@ void msp_callback_interrupt(struct msp_callback *cb);
  * which is not waited for. cb is gone. */
 void msp_callback_close(struct msp_callback *cb);
 
-/* Calls an app's function as part of a session, on this thread. The app's arg
+/* Call an app's function as part of a session, on this thread. The app's arg
  * is a number to the library, which may be no pointer at all. */
 void msp_call_event(record_event_func fn, const record_event_t *event, uintptr_t arg,
                     uintptr_t session);
+void msp_call_message(record_message_func fn, const void *data, uint32_t size, int is_text,
+                      uintptr_t arg, uintptr_t session);
 
 #endif

@@ -156,6 +156,14 @@ PUBLIC int record_set_event_cb(rec_hdl_t hdl, record_event_func cb, void *arg)
     return rc;
 }
 
+PUBLIC int record_set_message_cb(rec_hdl_t hdl, record_message_func cb, void *arg)
+{
+    int rc = enter();
+    if (!rc)
+        SHORTLY(rc, goRecordSetMessage(NUMBER(hdl), cb, NUMBER(arg)));
+    return rc;
+}
+
 PUBLIC int record_wait(rec_hdl_t hdl, int timeout_ms)
 {
     return at_length(hdl, timeout_ms, goRecordWait);

@@ -191,6 +191,7 @@ func goRecordGetStats(handle C.uintptr_t, out *C.record_stats_t) C.int {
 			window_bytes:    C.uint64_t(stats.Window),
 			rtt_us:          C.uint64_t(stats.RTT.Microseconds()),
 			reconnects:      C.uint32_t(stats.Reconnects),
+			given_up_bytes:  C.uint64_t(stats.GivenUp),
 		}
 		if stats.Answers {
 			filled.acknowledged = 1

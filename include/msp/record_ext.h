@@ -41,6 +41,7 @@ typedef struct {
     uint64_t rtt_us;          /* from the last answered ping to its pong, microseconds */
     uint32_t reconnects;      /* connections made after the first */
     uint32_t acknowledged;    /* 1: the server answers pings, and so acknowledges bytes */
+    uint64_t given_up_bytes;  /* read, but let go of in an outage, as on_full says */
 } record_stats_t;
 
 typedef enum {
@@ -48,20 +49,26 @@ typedef enum {
     RECORD_EVENT_DISCONNECTED = 2,
     RECORD_EVENT_FINISHED = 3,
     RECORD_EVENT_ERROR = 4,
-    RECORD_EVENT_OVERFLOW = 5 /* the producer was refused bytes by a full ring */
+    RECORD_EVENT_OVERFLOW = 5 /* a full ring refused bytes, or on_full let go of some */
 } record_event_type_t;
 
 typedef struct {
     uint32_t size;       /* bytes filled by the library */
     uint32_t type;       /* a record_event_type_t */
     int32_t error;       /* a negative errno value, or 0 */
-    uint64_t bytes;      /* OVERFLOW: bytes refused since the last such event */
+    uint64_t bytes;      /* OVERFLOW: how many, since the last such event */
     const char *message; /* one sentence, valid during the call */
 } record_event_t;
 
 /* Hears what happens to a session. Called on one thread of the library, in
  * order, never two at a time; a slow one delays the next, not the stream. */
 typedef void (*record_event_func)(rec_hdl_t hdl, const record_event_t *event, void *arg);
+
+/* Hears a message of the server, text (is_text 1) or binary. Called as
+ * record_event_func is; data is valid during the call, and what is past 1 MiB
+ * of a message is cut off. */
+typedef void (*record_message_func)(rec_hdl_t hdl, const void *data, uint32_t size, int is_text,
+                                    void *arg);
 
 /* Tells the library's version, "MAJOR.MINOR.PATCH".
  *
@@ -106,6 +113,14 @@ int record_get_stats(rec_hdl_t hdl, record_stats_t *stats);
  * Returns:   0; -EINVAL for no session; -EBUSY while it runs.
  */
 int record_set_event_cb(rec_hdl_t hdl, record_event_func cb, void *arg);
+
+/* Sets what hears the server's messages; NULL removes it, and they are dropped.
+ *
+ * Ownership: arg stays the caller's, in use until record_stop() has returned.
+ * Threads:   any; not while the session runs.
+ * Returns:   0; -EINVAL for no session; -EBUSY while it runs.
+ */
+int record_set_message_cb(rec_hdl_t hdl, record_message_func cb, void *arg);
 
 /* Waits until a finite source is delivered (RECORD_FINISHED). A session that
  * is stopped meanwhile ends the wait too.

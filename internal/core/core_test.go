@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -68,6 +69,7 @@ type server struct {
 	mu    sync.Mutex
 	got   bytes.Buffer
 	stall chan struct{} // closed: read on
+	close func()        // ends the server and its connections
 }
 
 func newServer(t testing.TB, stalled bool) *server {
@@ -77,7 +79,7 @@ func newServer(t testing.TB, stalled bool) *server {
 		close(s.stall)
 	}
 	var upgrader websocket.Upgrader
-	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ws, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {
 			return
@@ -95,6 +97,16 @@ func newServer(t testing.TB, stalled bool) *server {
 		}
 	}))
 	t.Cleanup(h.Close)
+	var conns sync.Map // hijacked ones are not the server's to close
+	h.Config.ConnState = func(c net.Conn, _ http.ConnState) { conns.Store(c, nil) }
+	s.close = func() {
+		h.Listener.Close()
+		conns.Range(func(c, _ any) bool {
+			c.(net.Conn).Close()
+			return true
+		})
+	}
+	h.Start()
 	if stalled {
 		t.Cleanup(func() { close(s.stall) })
 	}

@@ -28,8 +28,7 @@ type Event struct {
 
 type queuedEvent struct {
 	session *Session
-	deliver func(Event)
-	event   Event
+	call    func()
 }
 
 // events are delivered in order by one goroutine for all sessions, which
@@ -60,6 +59,27 @@ func (q *eventQueue) add(e queuedEvent) {
 	}
 }
 
+// mostWaiting is how many events may be queued before what can wait does.
+const mostWaiting = 256
+
+// addInTurn is add for what can wait until the queue is short, or over.
+func (q *eventQueue) addInTurn(e queuedEvent, over <-chan struct{}) {
+	for {
+		q.mu.Lock()
+		short := len(q.queue) < mostWaiting
+		q.mu.Unlock()
+		if short {
+			break
+		}
+		select {
+		case <-over:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+	q.add(e)
+}
+
 func (q *eventQueue) deliver() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -68,7 +88,7 @@ func (q *eventQueue) deliver() {
 		q.queue = q.queue[1:]
 		q.current = e.session
 		q.mu.Unlock()
-		e.deliver(e.event)
+		e.call()
 		q.mu.Lock()
 		q.current = nil
 		q.changed.Broadcast()

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"msprecord/internal/stream"
 )
 
 // Options are what a session can be told by record_set_option or the
@@ -21,6 +24,9 @@ type Options struct {
 	PongTimeout    time.Duration
 	MaxOffline     time.Duration // 0: for ever
 	ReplayBytes    int
+	DropOldest     bool
+	Access         stream.Access
+	Speech         stream.Speech
 }
 
 // An Option is one row of the table that the call, the environment, the
@@ -53,6 +59,69 @@ var OptionTable = []Option{
 	{"max_offline", "milliseconds, 0 to 2147483647", "0",
 		"How long a lost server is dialled before the session fails; 0 is for ever.",
 		number(0, math.MaxInt32, func(o *Options, n uint64) { o.MaxOffline = time.Duration(n) * time.Millisecond })},
+	{"on_full", "hold or drop_oldest", "hold",
+		"What happens when an outage outlasts `replay_bytes`: `hold` lets the source fill up, whose producer then decides; `drop_oldest` gives up the oldest bytes, for who wants now and not then. They are counted and reported.",
+		func(o *Options, value string) bool {
+			o.DropOldest = value == "drop_oldest"
+			return o.DropOldest || value == "hold"
+		}},
+	{"tls_ca", "a file of PEM certificates", "",
+		"The authorities to trust for `wss://`, in place of the system's.",
+		text(func(o *Options) *string { return &o.Access.CA })},
+	{"tls_cert", "a PEM file", "",
+		"The certificate that tells the server who we are; `tls_key` goes with it.",
+		text(func(o *Options) *string { return &o.Access.Cert })},
+	{"tls_key", "a PEM file", "",
+		"The key of `tls_cert`.",
+		text(func(o *Options) *string { return &o.Access.Key })},
+	{"tls_insecure", "0 or 1", "0",
+		"1 believes any certificate, and logs so each time it connects.",
+		number(0, 1, func(o *Options, n uint64) { o.Access.Insecure = n == 1 })},
+	{"header", "Name: value", "",
+		"A header of the handshake, such as a token; each call adds one, an empty value removes them all.",
+		func(o *Options, value string) bool {
+			if value == "" {
+				o.Access.Headers = nil
+				return true
+			}
+			o.Access.Headers = append(slices.Clone(o.Access.Headers), value)
+			return stream.CheckHeader(value)
+		}},
+	{"subprotocol", "a name", "",
+		"The WebSocket subprotocol to ask for.",
+		text(func(o *Options) *string { return &o.Access.Subprotocol })},
+	{"open_text", "text", "",
+		"Sent after connecting, and after each reconnecting.",
+		text(func(o *Options) *string { return &o.Speech.OpenText })},
+	{"idle_text", "text", "",
+		"Sent whenever there was no audio for `idle_interval`.",
+		text(func(o *Options) *string { return &o.Speech.IdleText })},
+	{"idle_interval", "milliseconds, 1 to 600000", "5000",
+		"See `idle_text`.",
+		millis(func(o *Options) *time.Duration { return &o.Speech.IdleInterval })},
+	{"close_text", "text, may be empty", "",
+		"Sent after the last audio, before the close.",
+		message(func(o *Options) **string { return &o.Speech.CloseText })},
+	{"close_binary", "text, may be empty", "",
+		"The same as a binary message.",
+		message(func(o *Options) **string { return &o.Speech.CloseBinary })},
+	{"linger", "milliseconds, 0 to 600000", "0",
+		"How long `record_stop` then goes on hearing the server, unless that closes first; `stop_timeout` must be longer.",
+		number(0, 600000, func(o *Options, n uint64) { o.Speech.Linger = time.Duration(n) * time.Millisecond })},
+}
+
+func text(field func(*Options) *string) func(*Options, string) bool {
+	return func(o *Options, value string) bool {
+		*field(o) = value
+		return true
+	}
+}
+
+func message(field func(*Options) **string) func(*Options, string) bool {
+	return func(o *Options, value string) bool {
+		*field(o) = &value
+		return true
+	}
 }
 
 func millis(field func(*Options) *time.Duration) func(*Options, string) bool {
@@ -91,8 +160,10 @@ func (o *Options) Set(key, value string) error {
 func defaults() (Options, error) {
 	var o Options
 	for _, row := range OptionTable {
-		if err := row.apply(&o, row.Default); err != nil {
-			return o, err
+		if row.Default != "" {
+			if err := row.apply(&o, row.Default); err != nil {
+				return o, err
+			}
 		}
 		name := "MSP_RECORD_" + strings.ToUpper(row.Key)
 		if value := os.Getenv(name); value != "" {

@@ -75,7 +75,12 @@ func (r *run) open(from, to target) (err error) {
 			r.closeWaiter()
 		}
 	}()
-	o := opening{ctx: r.ctx, waker: r.waker, chunk: r.chunk, options: r.options, up: r.connected, down: r.disconnected}
+	o := opening{ctx: r.ctx, waker: r.waker, chunk: r.chunk, options: r.options, events: connectionEvents{
+		up: r.connected, down: r.disconnected, gap: r.gaveUp, warn: r.warn,
+	}}
+	if r.callbacks.Message != nil {
+		o.events.message = r.heard
+	}
 	if r.source, err = from.source(o); err != nil {
 		return fmt.Errorf("source %w", err)
 	}
@@ -98,7 +103,7 @@ func (r *run) open(from, to target) (err error) {
 // connected tells that the sink can take bytes, again where it could not.
 func (r *run) connected(text string) {
 	if r.lost {
-		Log(LogWarn, fmt.Sprintf("%s: %s again", r.session.name, text))
+		r.warn(text + " again")
 	}
 	r.lost = false
 	r.tell(Connected, nil, text)
@@ -107,7 +112,7 @@ func (r *run) connected(text string) {
 // disconnected tells that it cannot for now.
 func (r *run) disconnected(err error) {
 	r.lost = true
-	Log(LogWarn, fmt.Sprintf("%s: %v", r.session.name, err))
+	r.warn(err.Error())
 	r.tell(Disconnected, err, err.Error())
 }
 
@@ -130,11 +135,29 @@ func (r *run) closeWaiter() {
 	r.waker.Close()
 }
 
+// gaveUp tells of bytes that an outage outlasted.
+func (r *run) gaveUp(offset, length int64) {
+	text := fmt.Sprintf("%d bytes from offset %d on were given up, as on_full says", length, offset)
+	r.warn(text)
+	r.tellEvent(Event{Type: Overflow, Bytes: uint64(length), Message: text})
+}
+
+func (r *run) warn(text string) { Log(LogWarn, r.session.name+": "+text) }
+
+// heard hands on what the server said. It holds the connection's reader back
+// while the app is behind.
+func (r *run) heard(data []byte, text bool) {
+	events.addInTurn(queuedEvent{session: r.session, call: func() { r.callbacks.Message(data, text) }}, r.ctx.Done())
+}
+
 // finish closes both ends after the pump, and counts what stays behind.
 func (r *run) finish(err error) {
 	r.watchRing()
 	delivered := r.sink.Delivered()
 	left := r.source.Remaining() + r.read.Load() - delivered
+	if r.network != nil {
+		left -= r.network.Figures().GivenUp
+	}
 	if closeErr := r.closeEnds(); err == nil {
 		err = closeErr
 	}
@@ -156,7 +179,7 @@ func (r *run) watchRing() {
 	}
 	if now := time.Now(); now.Sub(r.warned) > time.Second {
 		r.warned = now
-		Log(LogWarn, fmt.Sprintf("%s: the ring was full: %d bytes were refused so far", r.session.name, refused))
+		r.warn(fmt.Sprintf("the ring was full: %d bytes were refused so far", refused))
 	}
 	r.tellEvent(Event{Type: Overflow, Bytes: refused - r.refused, Message: "the ring was full"})
 	r.refused = refused
@@ -168,7 +191,7 @@ func (r *run) tell(t EventType, err error, message string) {
 
 func (r *run) tellEvent(e Event) {
 	if r.callbacks.Event != nil {
-		events.add(queuedEvent{r.session, r.callbacks.Event, e})
+		events.add(queuedEvent{session: r.session, call: func() { r.callbacks.Event(e) }})
 	}
 }
 

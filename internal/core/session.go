@@ -40,6 +40,7 @@ type Callbacks struct {
 	Ready   func(*doorbell.Waker) (Waiter, error) // makes the thread that data_ready runs on
 	Release func(Caller)                          // has data_release run on the caller's thread; does not wait for it
 	Event   func(Event)
+	Message func(data []byte, text bool) // what the server said
 }
 
 // A Caller is who calls a method that may wait.

@@ -20,8 +20,16 @@ type opening struct {
 	waker   *doorbell.Waker
 	chunk   int // bytes, the most that is moved at once
 	options Options
-	up      func(text string) // a connection stands
-	down    func(err error)   // it is lost
+	events  connectionEvents
+}
+
+// A connectionEvents hears what happens to a connection; message may be nil.
+type connectionEvents struct {
+	up      func(text string)
+	down    func(err error)
+	gap     func(offset, length int64)
+	warn    func(text string)
+	message func(data []byte, text bool)
 }
 
 // A target is a parsed URI: what it can be, and how that opens.
@@ -211,8 +219,14 @@ func streamTarget(uri, _ string) (target, error) {
 				PongTimeout:    o.options.PongTimeout,
 				MaxOffline:     o.options.MaxOffline,
 				ReplayBytes:    o.options.ReplayBytes,
-				Up:             o.up,
-				Down:           o.down,
+				DropOldest:     o.options.DropOldest,
+				Access:         o.options.Access,
+				Speech:         o.options.Speech,
+				Up:             o.events.up,
+				Down:           o.events.down,
+				Gap:            o.events.gap,
+				Warn:           o.events.warn,
+				Message:        o.events.message,
 			}, o.waker))
 		},
 	}, nil

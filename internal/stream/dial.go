@@ -16,6 +16,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -56,14 +57,26 @@ type dialer struct {
 	ctx    context.Context
 	waker  *doorbell.Waker
 	stream string // Record-Stream
-	epoch  int    // of the last dial: goes up with each
+	tls    *tls.Config
+	header http.Header
+	kept   atomic.Int64 // the first byte of the stream that can still be sent
+	epoch  int          // of the last dial: goes up with each
 	unhook func() bool
 	failed int // losses in a row without a stable minute between
 }
 
-// dial connects within ConnectTimeout. kept is the first byte of the stream
-// that can still be sent.
-func (d *dialer) dial(kept int64) (*link, error) {
+func newDialer(ctx context.Context, cfg Config, w *doorbell.Waker, stream string) (*dialer, error) {
+	d := &dialer{cfg: cfg, ctx: ctx, waker: w, stream: stream}
+	var err error
+	if d.tls, err = cfg.Access.tlsConfig(); err != nil {
+		return nil, err
+	}
+	d.header, err = cfg.Access.header(cfg.URL)
+	return d, err
+}
+
+// dial connects within ConnectTimeout.
+func (d *dialer) dial() (*link, error) {
 	mask, err := newMasker()
 	if err != nil {
 		return nil, err
@@ -72,21 +85,28 @@ func (d *dialer) dial(kept int64) (*link, error) {
 	defer cancel()
 	gorilla := websocket.Dialer{
 		NetDialContext:  d.connect,
+		TLSClientConfig: d.tls,
 		Proxy:           http.ProxyFromEnvironment,
 		ReadBufferSize:  1024,
 		WriteBufferSize: 1024,
 		WriteBufferPool: &handshakeBuffers,
 	}
+	if p := d.cfg.Access.Subprotocol; p != "" {
+		gorilla.Subprotocols = []string{p}
+	}
+	if d.tls != nil && d.tls.InsecureSkipVerify {
+		d.cfg.Warn("tls_insecure is set: whoever answers as " + d.cfg.URL.Host + " is believed")
+	}
 	d.epoch++
-	header := credentials(d.cfg.URL)
+	header := d.header.Clone()
 	header.Set("Record-Stream", d.stream)
-	header.Set("Record-Offset", strconv.FormatInt(kept, 10))
+	header.Set("Record-Offset", strconv.FormatInt(d.kept.Load(), 10))
 	header.Set("Record-Epoch", strconv.Itoa(d.epoch))
 	d.unhook = func() bool { return true }
 	ws, resp, err := gorilla.DialContext(ctx, bare(d.cfg.URL), header)
 	d.unhook()
 	if err == nil {
-		l := newLink(d.ctx, ws, mask, d.waker)
+		l := newLink(d.ctx, ws, mask, d.waker, d.cfg.Message)
 		l.limitSilence(d.cfg.PingInterval + d.cfg.PongTimeout)
 		if l.held, l.resumes, err = heldBy(resp); err == nil {
 			return l, nil
@@ -137,16 +157,6 @@ func bare(u *url.URL) string {
 	return without.String()
 }
 
-// credentials are the URL's user and password as RFC 7617 wants them.
-func credentials(u *url.URL) http.Header {
-	r := http.Request{Header: http.Header{}}
-	if u.User != nil {
-		password, _ := u.User.Password()
-		r.SetBasicAuth(u.User.Username(), password)
-	}
-	return r.Header
-}
-
 // explain says what a failed handshake means, with the errno it stands for.
 func explain(err error, resp *http.Response) error {
 	var dns *net.DNSError
@@ -159,7 +169,7 @@ func explain(err error, resp *http.Response) error {
 	case errors.As(err, &dns):
 		return fmt.Errorf("no address for %s: check the host name: %w", dns.Name, syscall.EHOSTUNREACH)
 	case errors.As(err, &cert), errors.As(err, &unknown):
-		return &refusal{fmt.Errorf("the server's certificate is not trusted: %w: %w", err, syscall.EPROTO), true, 0}
+		return &refusal{fmt.Errorf("the server's certificate is not trusted (name its authority with tls_ca): %w: %w", err, syscall.EPROTO), true, 0}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens there: start the server, or check the port: %w", syscall.ECONNREFUSED)
 	case errors.As(err, &errno):

@@ -10,6 +10,7 @@ import (
 
 // Opcodes of RFC 6455 section 11.8 that a client of ours sends.
 const (
+	opText   = 0x1
 	opBinary = 0x2
 	opClose  = 0x8
 	opPing   = 0x9

@@ -62,7 +62,7 @@ var clockStart = time.Now()
 // clock is the monotonic time in ns.
 func clock() int64 { return int64(time.Since(clockStart)) }
 
-func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.Waker) *link {
+func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.Waker, message func([]byte, bool)) *link {
 	l := &link{ws: ws, net: ws.NetConn(), mask: mask, waker: w, since: time.Now(), readDone: make(chan struct{})}
 	l.acked.Store(-1)
 	now := clock()
@@ -92,7 +92,7 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 		l.tell(func() { l.closed = &websocket.CloseError{Code: code, Text: text} })
 		return nil
 	})
-	go l.read()
+	go l.read(message)
 	return l
 }
 
@@ -114,8 +114,12 @@ func (l *link) tell(leave func()) {
 	l.waker.Wake()
 }
 
-// read takes what the server says, to its end.
-func (l *link) read() {
+// maxMessage is the largest message of a server that is handed on, in bytes.
+const maxMessage = 1 << 20
+
+// read takes what the server says, to its end, and hands it to message, where
+// that is not nil.
+func (l *link) read(message func(data []byte, text bool)) {
 	defer l.waker.Wake()
 	defer close(l.readDone)
 	defer func() {
@@ -124,10 +128,18 @@ func (l *link) read() {
 		}
 	}()
 	for {
-		_, message, err := l.ws.NextReader()
+		kind, body, err := l.ws.NextReader()
+		if err == nil && message != nil {
+			var data []byte
+			data, err = io.ReadAll(io.LimitReader(body, maxMessage))
+			if err == nil {
+				l.heard.Store(clock())
+				message(data, kind == websocket.TextMessage)
+			}
+		}
 		if err == nil {
+			_, err = io.Copy(io.Discard, body)
 			l.heard.Store(clock())
-			_, err = io.Copy(io.Discard, message)
 		}
 		if err != nil {
 			l.readErr = err

@@ -31,9 +31,9 @@ type redial struct {
 	last error
 }
 
-// again starts dialling. since is when the lost connection began, kept the
-// first byte that can still be sent, and err why it was lost.
-func (d *dialer) again(since time.Time, kept int64, err error) *redial {
+// again starts dialling. since is when the lost connection began, err why it
+// was lost.
+func (d *dialer) again(since time.Time, err error) *redial {
 	if time.Since(since) >= stableAfter {
 		d.failed = 0
 	}
@@ -46,12 +46,12 @@ func (d *dialer) again(since time.Time, kept int64, err error) *redial {
 				r.err = fmt.Errorf("a fault of the library, please report it: %v: %w", fault, syscall.EIO)
 			}
 		}()
-		r.run(d, kept)
+		r.run(d)
 	}()
 	return r
 }
 
-func (r *redial) run(d *dialer, kept int64) {
+func (r *redial) run(d *dialer) {
 	begun := time.Now()
 	var atLeast time.Duration
 	for {
@@ -64,7 +64,7 @@ func (r *redial) run(d *dialer, kept int64) {
 			return
 		}
 		d.failed++
-		link, err := d.dial(kept)
+		link, err := d.dial()
 		if err == nil {
 			r.link = link
 			return

@@ -45,7 +45,7 @@ func config(t testing.TB, url string) Config {
 	}
 	return Config{
 		URL: u, ConnectTimeout: 5 * time.Second, PingInterval: 10 * time.Second, PongTimeout: 10 * time.Second,
-		ReplayBytes: 1 << 20, Up: func(string) {}, Down: func(error) {},
+		ReplayBytes: 1 << 20, Up: func(string) {}, Down: func(error) {}, Gap: func(int64, int64) {}, Warn: func(string) {},
 	}
 }
 

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+
+package stream
+
+import (
+	"errors"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// Finish delivers the tail: everything out, then what the service wants to
+// hear, then a close with 1000, and the server's answer to it, which it gives
+// when it has read what came before. Where the connection is lost meanwhile,
+// it does so again on the next.
+func (s *Stream) Finish() error {
+	for !s.ended {
+		if err := s.part(); err != nil {
+			return err
+		}
+		var readDone chan struct{}
+		if s.link != nil {
+			readDone = s.link.readDone
+		}
+		if s.parting && !s.closing {
+			s.wakeAfter(max(0, time.Duration(s.until-clock())))
+		}
+		select {
+		case <-readDone:
+			if err := s.settle(); err != nil {
+				return err
+			}
+		case <-s.waker.C:
+		case <-s.ctx.Done():
+			return s.broken()
+		}
+	}
+	s.delivered.Store(s.window.next)
+	s.skipped.Store(s.dropped.Load())
+	return nil
+}
+
+// part takes the next steps towards the end that can be taken now.
+func (s *Stream) part() error {
+	if !s.parting {
+		if err := s.Flush(); err != nil || s.link == nil {
+			return err
+		}
+		s.parting, s.until = true, clock()
+		if speech := &s.cfg.Speech; speech.CloseText != nil || speech.CloseBinary != nil {
+			s.until += int64(speech.Linger)
+			if speech.CloseText != nil {
+				s.link.queue(opText, []byte(*speech.CloseText))
+			}
+			if speech.CloseBinary != nil {
+				s.link.queue(opBinary, []byte(*speech.CloseBinary))
+			}
+		}
+		s.link.ping(s.window.next, clock())
+		if err := s.link.write(nil); err != nil {
+			return s.lose(err)
+		}
+	}
+	if s.link == nil {
+		return s.rejoin()
+	}
+	if s.closing || clock() < s.until {
+		return nil
+	}
+	s.closing = true
+	s.link.queue(opClose, []byte{websocket.CloseNormalClosure >> 8, websocket.CloseNormalClosure & 0xFF})
+	if err := s.link.write(nil); err != nil {
+		return s.lose(err)
+	}
+	return nil
+}
+
+// settle judges the end of a connection that knew the tail was over.
+func (s *Stream) settle() error {
+	l := s.link
+	if !s.closing {
+		_ = l.reason(l.readErr) // answers the server's close
+	}
+	if acked := l.acked.Load(); acked >= 0 {
+		s.confirm(acked)
+	}
+	var closed *websocket.CloseError
+	switch {
+	case s.delivered.Load() == s.window.next:
+		s.ended = true // however it ended: everything has arrived
+	case errors.As(l.readErr, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		switch closed.Code {
+		case websocket.CloseNormalClosure, websocket.CloseNoStatusReceived, websocket.CloseGoingAway:
+			s.ended = true
+		}
+	case closed != nil && !s.answers.Load() && !l.resumes && l.acked.Load() < 0:
+		// No close frame but an orderly end of the TCP stream, from a server
+		// that says no more: had it left bytes unread, it would be a reset.
+		s.ended = true
+	}
+	if s.ended {
+		return nil
+	}
+	return s.lose(l.readErr)
+}

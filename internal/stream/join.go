@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+
+package stream
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+)
+
+// adopt makes a new connection the present one, and sends again what the
+// server does not have.
+func (s *Stream) adopt(l *link) error {
+	s.link, s.parting, s.closing, s.spoke = l, false, false, clock()
+	s.window.rewind()
+	s.reportGap()
+	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.URL.Redacted()))
+	from := s.window.base
+	if l.resumes {
+		if l.held > s.sent.Load() {
+			return fmt.Errorf("%s says it holds %d bytes of a stream of which %d were sent: %w", s.cfg.URL.Redacted(), l.held, s.sent.Load(), syscall.EPROTO)
+		}
+		from = l.held
+		s.confirm(from)
+	}
+	if text := s.cfg.Speech.OpenText; text != "" {
+		l.queue(opText, []byte(text))
+		if err := l.write(nil); err != nil {
+			return s.lose(err)
+		}
+	}
+	if err := s.replay(from); err != nil {
+		return s.lose(err)
+	}
+	return nil
+}
+
+// replay writes everything that was written before, from an offset on, in
+// frames made anew: the server may hold half of a message, and no key is used
+// twice.
+func (s *Stream) replay(from int64) error {
+	w, again := &s.window, s.sent.Load()
+	// In pieces that are asked about one by one: were the whole window behind
+	// one ping, a way that breaks before its end would never get anywhere.
+	piece := min(batchSize, w.limit/4)
+	for w.unsent < len(w.messages) && w.messages[w.unsent].offset < again {
+		s.batch = s.batch[:0]
+		n, end := 0, from
+		for i := w.unsent; i < len(w.messages) && w.messages[i].offset < again && len(s.batch) < piece; i++ {
+			s.scratch = grown(s.scratch[:0], w.messages[i].payload)
+			p := w.payload(w.messages[i], from, s.scratch)
+			s.batch = grown(s.batch, maxHeader+len(p))
+			s.batch = appendFrame(s.batch, opBinary, s.mask.key(), p, nil)
+			s.resent.Add(int64(len(p)))
+			end = w.messages[i].offset + int64(w.messages[i].payload)
+			n++
+		}
+		s.ask(end)
+		if err := s.link.write(s.batch); err != nil {
+			return err
+		}
+		w.wrote(n)
+	}
+	return nil
+}
+
+// grown is p with room for n bytes more.
+func grown(p []byte, n int) []byte {
+	if cap(p)-len(p) >= n {
+		return p
+	}
+	return append(make([]byte, 0, max(len(p)+n, 2*cap(p))), p...)
+}
+
+// confirm notes that the server has everything up to an offset.
+func (s *Stream) confirm(offset int64) {
+	if offset > s.delivered.Load() && offset <= s.sent.Load() {
+		s.delivered.Store(offset)
+		if offset > s.window.base {
+			s.skipped.Store(s.dropped.Load()) // it was the oldest that went
+		}
+	}
+	s.window.drop(s.delivered.Load())
+	s.held.Store(int64(s.window.held))
+}
+
+// attend acts on what happened meanwhile: bytes acknowledged, a connection
+// lost or made again.
+func (s *Stream) attend() error {
+	if s.link == nil {
+		return s.rejoin()
+	}
+	if err := s.link.attend(); err != nil {
+		return s.lose(err)
+	}
+	if acked := s.link.acked.Load(); acked > s.delivered.Load() {
+		s.answers.Store(true)
+		s.rtt.Store(s.link.rtt.Load())
+		s.confirm(acked)
+	}
+	if s.answering() && s.link.silent(s.cfg.PongTimeout) {
+		return s.lose(fmt.Errorf("no pong within %v: %w", s.cfg.PongTimeout, syscall.ETIMEDOUT))
+	}
+	return nil
+}
+
+// lose gives up the present connection, and dials again unless that cannot
+// help.
+func (s *Stream) lose(err error) error {
+	l := s.link
+	s.link = nil
+	defer func() { s.parting, s.closing = false, false }()
+	if s.ctx.Err() == nil && !s.parting {
+		err = l.reason(err)
+	}
+	l.close(false)
+	if s.ctx.Err() != nil {
+		return s.broken()
+	}
+	err = fmt.Errorf("the connection to %s is lost: %w", s.cfg.URL.Redacted(), lost(err))
+	s.cfg.Down(err)
+	if final(err) {
+		return err
+	}
+	s.dialer.kept.Store(s.window.base)
+	s.redial = s.dialer.again(l.since, err)
+	return nil
+}
+
+// rejoin takes up a new connection, if there is one by now.
+func (s *Stream) rejoin() error {
+	if s.ctx.Err() != nil {
+		return s.broken()
+	}
+	select {
+	case <-s.redial.done:
+	default:
+		return nil
+	}
+	if s.redial.err != nil {
+		return s.redial.err
+	}
+	l := s.redial.link
+	s.redial = nil
+	s.reconnects.Add(1)
+	return s.adopt(l)
+}
+
+// broken is the error of a run that was broken off.
+func (s *Stream) broken() error {
+	err := fmt.Errorf("sending to %s: %w", s.cfg.URL.Redacted(), context.Cause(s.ctx))
+	if s.redial != nil {
+		err = fmt.Errorf("%w (%v)", err, s.redial.lastError())
+	}
+	return err
+}

@@ -11,17 +11,18 @@ func TestServerCloses(t *testing.T) {
 	for _, row := range []struct {
 		name, how string
 		bytes     int
-		code      string // that the server gets
+		code      string // that the server gets, "" for either
 	}{
 		{"when it has everything", "close", 1000, "1011"},
 		{"while more is coming", "close", 16 << 20, "1011"},
 		{"without waiting", "cut", 1000, "1006"},
-		{"without waiting, while more is coming", "cut", 16 << 20, "1006"},
+		// It may hear our answer to its close in what it still reads.
+		{"without waiting, while more is coming", "cut", 16 << 20, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s := startNode(t, row.how, "1011", reason)
 			p := hold(t, s, "x.bin", row.bytes, 1000)
-			if fields := strings.Fields(s.line("stream x.bin ")); fields[3] != row.code {
+			if fields := strings.Fields(s.line("stream x.bin ")); row.code != "" && fields[3] != row.code {
 				t.Errorf("the server gets close code %s, want %s", fields[3], row.code)
 			}
 			p.end()

@@ -20,9 +20,7 @@
 #define PIECE 640
 #define RING (PIECE * 50 + 1)
 
-#if defined(__SANITIZE_THREAD__)
-#define STREAM (64ull << 20)
-#elif defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__)
 #define STREAM (256ull << 20)
 #else
 #define STREAM (1ull << 30)

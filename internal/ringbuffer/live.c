@@ -13,18 +13,18 @@ dev_ringbuf_t *ring_address[RING_SLOTS];
 struct ring_state ring_states[RING_SLOTS];
 uint32_t ring_parked;
 
-static uint32_t bucket_of(const dev_ringbuf_t *rb)
+static uint32_t bucket_of(uintptr_t address)
 {
     /* Fibonacci hashing: rings in an array, an even stride apart, spread well. */
-    uint64_t h = (uint64_t)(uintptr_t)rb * 0x9E3779B97F4A7C15u;
+    uint64_t h = (uint64_t)address * 0x9E3779B97F4A7C15u;
     return (uint32_t)(h >> 32) % (RING_SLOTS / RING_BUCKET) * RING_BUCKET;
 }
 
-int ring_find(const dev_ringbuf_t *rb)
+int ring_find(uintptr_t address)
 {
-    uint32_t first = bucket_of(rb);
+    uint32_t first = bucket_of(address);
     for (uint32_t i = first; i < first + RING_BUCKET; i++)
-        if (__atomic_load_n(&ring_address[i], __ATOMIC_ACQUIRE) == rb)
+        if ((uintptr_t)__atomic_load_n(&ring_address[i], __ATOMIC_ACQUIRE) == address)
             return (int)i;
     return -1;
 }
@@ -40,14 +40,14 @@ static void wake_slot(struct ring_state *s, int side)
 
 void ring_wake(const dev_ringbuf_t *rb, int side)
 {
-    int i = ring_find(rb);
+    int i = ring_find((uintptr_t)rb);
     if (i >= 0 && __atomic_load_n(&ring_states[i].parked[side], __ATOMIC_SEQ_CST))
         wake_slot(&ring_states[i], side);
 }
 
 void ring_refused(const dev_ringbuf_t *rb, uint32_t n)
 {
-    int i = ring_find(rb);
+    int i = ring_find((uintptr_t)rb);
     if (i >= 0)
         __atomic_fetch_add(&ring_states[i].dropped, n, __ATOMIC_RELAXED);
 }
@@ -80,7 +80,7 @@ PUBLIC int ringbuffer_create(dev_ringbuf_t *rb, char *buffer, int size)
 {
     if (!rb || !buffer || size < 2)
         return -EINVAL;
-    int old = ring_find(rb);
+    int old = ring_find((uintptr_t)rb);
     if (old >= 0)
         end_slot(&ring_states[old]);
     rb->buffer = (uint8_t *)buffer;
@@ -89,7 +89,7 @@ PUBLIC int ringbuffer_create(dev_ringbuf_t *rb, char *buffer, int size)
     __atomic_store_n(&rb->widx, 0, __ATOMIC_RELAXED);
     if (old >= 0)
         return 0;
-    uint32_t first = bucket_of(rb);
+    uint32_t first = bucket_of((uintptr_t)rb);
     for (uint32_t i = first; i < first + RING_BUCKET; i++) {
         dev_ringbuf_t *none = NULL;
         if (__atomic_compare_exchange_n(&ring_address[i], &none, rb, 0, __ATOMIC_SEQ_CST,
@@ -101,7 +101,7 @@ PUBLIC int ringbuffer_create(dev_ringbuf_t *rb, char *buffer, int size)
 
 PUBLIC void ringbuffer_destroy(dev_ringbuf_t *rb)
 {
-    int i = rb ? ring_find(rb) : -1;
+    int i = rb ? ring_find((uintptr_t)rb) : -1;
     if (i < 0)
         return;
     end_slot(&ring_states[i]);

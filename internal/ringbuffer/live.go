@@ -58,16 +58,6 @@ func ringAt(slot int) *C.dev_ringbuf_t {
 
 func addressAt(slot int) uintptr { return uintptr(unsafe.Pointer(ringAt(slot))) }
 
-// find is the slot of the live ring at an address, or -1.
-func find(address uintptr) int {
-	for i := range C.ring_address {
-		if a := addressAt(i); a != 0 && a == address {
-			return i
-		}
-	}
-	return -1
-}
-
 // sweepEvery is the longest that a session sleeps beside a ring whose indices
 // somebody moves by hand, which rings no bell.
 const sweepEvery = 40 * time.Millisecond

@@ -32,8 +32,8 @@ extern dev_ringbuf_t *ring_address[RING_SLOTS]; /* NULL: free */
 extern struct ring_state ring_states[RING_SLOTS];
 extern uint32_t ring_parked; /* sessions asleep in all; 0 keeps the producer out of here */
 
-/* The slot of a live ring, or -1. Compares addresses, dereferences nothing. */
-int ring_find(const dev_ringbuf_t *rb);
+/* The slot of the live ring at an address, or -1. Compares, dereferences nothing. */
+int ring_find(uintptr_t address);
 
 /* Wakes the session asleep on a side of the ring, if one is. Wait-free. */
 void ring_wake(const dev_ringbuf_t *rb, int side);

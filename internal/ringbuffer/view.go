@@ -48,7 +48,7 @@ type View struct {
 
 // Claim takes one side of the live ring at an address, until Release.
 func Claim(address uintptr, side Side) (*View, error) {
-	slot := find(address)
+	slot := int(C.ring_find(C.uintptr_t(address)))
 	if slot < 0 {
 		return nil, fmt.Errorf("no ring lives at %#x: create it before the session starts: %w", address, syscall.ENODEV)
 	}

@@ -18,15 +18,8 @@ import (
 // Options are what a session can be told by record_set_option or the
 // environment.
 type Options struct {
-	ConnectTimeout time.Duration
-	StopTimeout    time.Duration
-	PingInterval   time.Duration
-	PongTimeout    time.Duration
-	MaxOffline     time.Duration // 0: for ever
-	ReplayBytes    int
-	DropOldest     bool
-	Access         stream.Access
-	Speech         stream.Speech
+	StopTimeout time.Duration
+	stream.Settings
 }
 
 // An Option is one row of the table that the call, the environment, the

@@ -75,11 +75,11 @@ func (r *run) open(from, to target) (err error) {
 			r.closeWaiter()
 		}
 	}()
-	o := opening{ctx: r.ctx, waker: r.waker, chunk: r.chunk, options: r.options, events: connectionEvents{
-		up: r.connected, down: r.disconnected, gap: r.gaveUp, warn: r.warn,
+	o := opening{ctx: r.ctx, waker: r.waker, chunk: r.chunk, options: r.options, events: stream.Events{
+		Up: r.connected, Down: r.disconnected, Gap: r.gaveUp, Warn: r.warn,
 	}}
 	if r.callbacks.Message != nil {
-		o.events.message = r.heard
+		o.events.Message = r.heard
 	}
 	if r.source, err = from.source(o); err != nil {
 		return fmt.Errorf("source %w", err)
@@ -213,29 +213,20 @@ func (r *run) stop(by Caller) error {
 
 	r.end()
 	r.release(by)
-	for over := false; !over; {
+	pumping, tokens := r.ended, (<-chan struct{})(nil)
+	for late := false; !late && (pumping != nil || r.blocked()); {
 		select {
-		case <-r.ended:
-			over = true
+		case <-pumping:
+			pumping, tokens = nil, r.waker.C // which was the pump's till now
+		case <-tokens:
 		case <-again.C:
 			if r.blocked() {
 				r.release(by)
 			}
 		case <-alarm.C:
+			late = true
 			r.cancel(errTimeout)
-			<-r.ended // nothing it does outlasts the cancel
-			over = true
-		}
-	}
-	// The waker's tokens are ours now that the pump is over.
-	for r.blocked() && time.Now().Before(deadline) {
-		select {
-		case <-r.waker.C:
-		case <-again.C:
-			if r.blocked() {
-				r.release(by)
-			}
-		case <-alarm.C:
+			<-r.ended // nothing the pump does outlasts the cancel
 		}
 	}
 	stuck := r.blocked()

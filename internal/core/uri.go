@@ -20,16 +20,7 @@ type opening struct {
 	waker   *doorbell.Waker
 	chunk   int // bytes, the most that is moved at once
 	options Options
-	events  connectionEvents
-}
-
-// A connectionEvents hears what happens to a connection; message may be nil.
-type connectionEvents struct {
-	up      func(text string)
-	down    func(err error)
-	gap     func(offset, length int64)
-	warn    func(text string)
-	message func(data []byte, text bool)
+	events  stream.Events // of a sink that has a connection
 }
 
 // A target is a parsed URI: what it can be, and how that opens.
@@ -212,22 +203,7 @@ func streamTarget(uri, _ string) (target, error) {
 	}
 	return target{
 		sink: func(o opening) (Sink, error) {
-			return opened[Sink](stream.Open(o.ctx, stream.Config{
-				URL:            u,
-				ConnectTimeout: o.options.ConnectTimeout,
-				PingInterval:   o.options.PingInterval,
-				PongTimeout:    o.options.PongTimeout,
-				MaxOffline:     o.options.MaxOffline,
-				ReplayBytes:    o.options.ReplayBytes,
-				DropOldest:     o.options.DropOldest,
-				Access:         o.options.Access,
-				Speech:         o.options.Speech,
-				Up:             o.events.up,
-				Down:           o.events.down,
-				Gap:            o.events.gap,
-				Warn:           o.events.warn,
-				Message:        o.events.message,
-			}, o.waker))
+			return opened[Sink](stream.Open(o.ctx, stream.Config{URL: u, Settings: o.options.Settings, Events: o.events}, o.waker))
 		},
 	}, nil
 }

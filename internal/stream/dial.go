@@ -56,6 +56,7 @@ type dialer struct {
 	cfg    Config
 	ctx    context.Context
 	waker  *doorbell.Waker
+	mask   masker // of the stream: the links only keep it for its goroutine
 	stream string // Record-Stream
 	tls    *tls.Config
 	header http.Header
@@ -65,8 +66,8 @@ type dialer struct {
 	failed int // losses in a row without a stable minute between
 }
 
-func newDialer(ctx context.Context, cfg Config, w *doorbell.Waker, stream string) (*dialer, error) {
-	d := &dialer{cfg: cfg, ctx: ctx, waker: w, stream: stream}
+func newDialer(ctx context.Context, cfg Config, w *doorbell.Waker, mask masker, stream string) (*dialer, error) {
+	d := &dialer{cfg: cfg, ctx: ctx, waker: w, mask: mask, stream: stream}
 	var err error
 	if d.tls, err = cfg.Access.tlsConfig(); err != nil {
 		return nil, err
@@ -77,10 +78,6 @@ func newDialer(ctx context.Context, cfg Config, w *doorbell.Waker, stream string
 
 // dial connects within ConnectTimeout.
 func (d *dialer) dial() (*link, error) {
-	mask, err := newMasker()
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(d.ctx, d.cfg.ConnectTimeout)
 	defer cancel()
 	gorilla := websocket.Dialer{
@@ -106,7 +103,7 @@ func (d *dialer) dial() (*link, error) {
 	ws, resp, err := gorilla.DialContext(ctx, bare(d.cfg.URL), header)
 	d.unhook()
 	if err == nil {
-		l := newLink(d.ctx, ws, mask, d.waker, d.cfg.Message)
+		l := newLink(d.ctx, ws, d.mask, d.waker, d.cfg.Message)
 		l.limitSilence(d.cfg.PingInterval + d.cfg.PongTimeout)
 		if l.held, l.resumes, err = heldBy(resp); err == nil {
 			return l, nil

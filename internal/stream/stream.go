@@ -30,17 +30,25 @@ const (
 
 // Config is what a stream is told.
 type Config struct {
-	URL            *url.URL
+	URL *url.URL
+	Settings
+	Events
+}
+
+// Settings are what a user may choose.
+type Settings struct {
 	ConnectTimeout time.Duration
 	PingInterval   time.Duration // a silent connection is asked for life this often
 	PongTimeout    time.Duration // and given up after so long without an answer
 	MaxOffline     time.Duration // how long to go on dialling; 0: for ever
 	ReplayBytes    int           // frames kept until they are acknowledged
 	DropOldest     bool          // what an outage outlasts: give up the oldest, not hold the source
+	Access         Access
+	Speech         Speech
+}
 
-	Access Access
-	Speech Speech
-
+// Events hear what happens to a stream.
+type Events struct {
 	Up      func(text string)            // a connection stands
 	Down    func(err error)              // it is lost
 	Gap     func(offset, length int64)   // bytes were given up
@@ -109,7 +117,7 @@ func Open(ctx context.Context, cfg Config, w *doorbell.Waker) (*Stream, error) {
 	s := &Stream{cfg: cfg, waker: w, mask: mask}
 	s.window.limit = cfg.ReplayBytes
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.dialer, err = newDialer(s.ctx, cfg, w, hex.EncodeToString(id[:]))
+	s.dialer, err = newDialer(s.ctx, cfg, w, mask, hex.EncodeToString(id[:]))
 	if err != nil {
 		s.cancel()
 		return nil, err

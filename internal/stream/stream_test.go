@@ -44,8 +44,12 @@ func config(t testing.TB, url string) Config {
 		t.Fatal(err)
 	}
 	return Config{
-		URL: u, ConnectTimeout: 5 * time.Second, PingInterval: 10 * time.Second, PongTimeout: 10 * time.Second,
-		ReplayBytes: 1 << 20, Up: func(string) {}, Down: func(error) {}, Gap: func(int64, int64) {}, Warn: func(string) {},
+		URL: u,
+		Settings: Settings{
+			ConnectTimeout: 5 * time.Second, PingInterval: 10 * time.Second, PongTimeout: 10 * time.Second,
+			ReplayBytes: 1 << 20,
+		},
+		Events: Events{Up: func(string) {}, Down: func(error) {}, Gap: func(int64, int64) {}, Warn: func(string) {}},
 	}
 }
 

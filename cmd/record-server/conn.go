@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
+
+	"msprecord/cmd/record-server/archive"
 )
 
 // conn is one WebSocket. All but goAway runs on its handler's goroutine.
@@ -31,7 +33,7 @@ type conn struct {
 	buf     []byte
 	from    int // buf[from:to] is not in a file yet
 	to      int
-	head    [maxName + 1]byte
+	head    [archive.MaxName + 1]byte
 	texts   int64
 	line    *line // of a raw stream that can be resumed
 	whole   bool  // closed with 1000, all being stored
@@ -78,7 +80,7 @@ func (c *conn) run() {
 		c.srv.detach(c, how, ok)
 	} else {
 		for _, st := range c.streams {
-			c.srv.status.ended(st, how, ok)
+			c.srv.over(st, how, ok)
 		}
 	}
 	if len(c.streams) == 0 && !ok {
@@ -187,7 +189,7 @@ func (c *conn) use(name []byte) error {
 		}
 		c.byName[asked] = st
 		c.streams = append(c.streams, st)
-		c.srv.status.started(st)
+		c.srv.started(st)
 	}
 	if st != c.cur {
 		if err := c.flush(); err != nil {

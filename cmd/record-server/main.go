@@ -54,9 +54,9 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	fs.StringVar(&c.addr, "addr", "127.0.0.1:9090", "listen on this `host:port`; port 0 takes a free one")
 	fs.StringVar(&c.dir, "dir", "recordings", "store in this `directory`, made where it is missing")
 	fs.BoolVar(&c.raw, "raw", false, "store .wav streams as they come too, without a header")
-	fs.IntVar(&c.format.rate, "rate", 16000, "sample rate in `Hz` of .wav streams whose URL has no rate=")
-	fs.IntVar(&c.format.channels, "channels", 1, "their `number` of channels, where there is no channels=")
-	fs.IntVar(&c.format.bits, "bits", 16, "`bits` of a sample, where there is no bits=: 8, 16, 24 or 32")
+	fs.IntVar(&c.format.Rate, "rate", 16000, "sample rate in `Hz` of .wav streams whose URL has no rate=")
+	fs.IntVar(&c.format.Channels, "channels", 1, "their `number` of channels, where there is no channels=")
+	fs.IntVar(&c.format.Bits, "bits", 16, "`bits` of a sample, where there is no bits=: 8, 16, 24 or 32")
 	err := fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -71,7 +71,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	case c.dir == "":
 		return c, errors.New("-dir: is empty")
 	}
-	if err := c.format.check(); err != nil {
+	if err := c.format.Check(); err != nil {
 		return c, fmt.Errorf("-%w", err)
 	}
 	return c, nil

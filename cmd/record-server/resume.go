@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 package main
 
 import (
@@ -9,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"msprecord/cmd/record-server/archive"
+	"msprecord/cmd/record-server/live"
 )
 
 // Resuming. A sender that names its stream may lose the connection, or this
@@ -122,7 +127,7 @@ func (s *server) attach(c *conn, cl *claim, asked string) (offset int64, err err
 			e = nil
 		}
 		f := c.format
-		l = &ledger{Asked: asked, Name: st.name, Header: st.wav, Rate: f.rate, Channels: f.channels, Bits: f.bits, id: cl.id, store: s.store}
+		l = &ledger{Asked: asked, Name: st.name, Header: st.wav, Rate: f.Rate, Channels: f.Channels, Bits: f.Bits, Float: f.Float, id: cl.id, store: s.store}
 	} else {
 		l.Reconnects++
 	}
@@ -130,13 +135,21 @@ func (s *server) attach(c *conn, cl *claim, asked string) (offset int64, err err
 	offset = st.bytes.Load() + l.missing()
 	lost := max(cl.offset-offset, 0)
 	if lost > 0 {
-		l.note(gap{offset, lost})
+		l.note(archive.Gap{Offset: offset, Length: lost})
 		offset = cl.offset
 	}
 	if offset != st.bytes.Load() {
 		st.got = len(st.first) // what comes next is not the stream's beginning
 	}
 	st.ledger, st.gaps, st.reconnects = l, l.Gaps, l.Reconnects
+	st.from = offset
+	if !fresh {
+		var before *stream
+		if e != nil {
+			before = e.st
+		}
+		st.goOn(s.store.root, before, offset)
+	}
 	if err := l.save(); err != nil {
 		st.finish()
 		if fresh {
@@ -223,11 +236,19 @@ func (s *server) joined(c *conn) {
 		return // a newer one was quick
 	}
 	if e.shown == nil {
-		s.status.started(e.st)
+		s.started(e.st)
 	} else {
-		s.status.resumed(e.shown, e.st)
+		s.resumed(e.shown, e.st)
 	}
 	e.shown = e.st
+	past := live.Past{Reconnects: e.st.reconnects, Gaps: len(e.st.gaps)}
+	for _, g := range e.st.gaps {
+		past.Missing += g.Length
+	}
+	if past.Reconnects > 0 {
+		past.Resumed = e.st.from
+	}
+	e.st.live.Back(e.st.peer, past)
 }
 
 // unanswered undoes what it can of a handshake that went wrong after attach.
@@ -279,6 +300,8 @@ func (s *server) leave(e *line, how string) {
 	e.conn, e.how = nil, how
 	if e.shown != nil {
 		s.status.away(e.shown, how)
+		e.shown.live.Away(how)
+		e.st.ended(how)
 	}
 	if e.timer == nil {
 		e.timer = time.AfterFunc(s.awayTime, func() {
@@ -300,8 +323,18 @@ func (s *server) end(e *line, how string, ok bool) {
 		e.timer.Stop()
 	}
 	if e.shown != nil {
-		s.status.ended(e.shown, how, ok)
+		s.over(e.shown, how, ok)
+		e.st.ended(how)
 	}
+}
+
+// resumed goes on showing old as st.
+func (s *server) resumed(old, st *stream) {
+	s.status.resumed(old, st)
+	st.live = old.live
+	s.mu.Lock()
+	s.files[st.name] = st
+	s.mu.Unlock()
 }
 
 // endAll writes the lines of streams whose senders are away.

@@ -18,6 +18,9 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"msprecord/cmd/record-server/archive"
+	"msprecord/cmd/record-server/pcm"
 )
 
 const testID = "00112233445566778899aabbccddeeff"
@@ -119,7 +122,7 @@ func TestTakeOverOfAHalfOpenConnection(t *testing.T) {
 	old.NetConn().Write(frame(2, true, sound[3000:9000]))
 	old.NetConn().Write(frame(9, true, []byte("count")))
 	ends(old)
-	if got := len(r.file(t, "mic.wav")) - wavHeaderSize; got != held {
+	if got := len(r.file(t, "mic.wav")) - pcm.HeaderSize; got != held {
 		t.Errorf("%d bytes are there, %d were answered", got, held)
 	}
 	send(t, c, sound[held:])
@@ -258,7 +261,7 @@ func TestManyGapsMakeNoLongLine(t *testing.T) {
 	st := &stream{name: "a", asked: "a"}
 	l := &ledger{}
 	for i := range 6 {
-		l.note(gap{int64(i * 100), 10})
+		l.note(archive.Gap{Offset: int64(i * 100), Length: 10})
 	}
 	st.gaps = l.Gaps
 	const want = ", gap of 10 bytes at 0, gap of 10 bytes at 100, gap of 10 bytes at 200, 3 gaps more of 30 bytes"
@@ -303,8 +306,8 @@ func TestHeaderThatTrailsIsMended(t *testing.T) {
 		r.stop()
 		// As a kill leaves it: samples that the header does not cover.
 		file := r.file(t, "mic.wav")
-		var h [wavHeaderSize]byte
-		mono16.header(&h, 0)
+		var h [pcm.HeaderSize]byte
+		mono16.Header(&h, 0)
 		copy(file, h[:])
 		if stored == 0 {
 			file = nil // or even before the header
@@ -325,8 +328,8 @@ func TestHeaderThatTrailsIsMended(t *testing.T) {
 }
 
 func TestHeaderOfTheSenderOverReconnects(t *testing.T) {
-	var h [wavHeaderSize]byte
-	mono16.header(&h, 0) // the same as ours would be
+	var h [pcm.HeaderSize]byte
+	mono16.Header(&h, 0) // the same as ours would be
 	whole := append(h[:], samples(1000)...)
 	for cut := range 50 {
 		for _, restart := range []bool{false, true} {
@@ -402,7 +405,7 @@ func TestCompleteStreamsAreForgotten(t *testing.T) {
 	}
 	shut(t, c, websocket.CloseNormalClosure)
 	r.out.wait(t, "mic.wav", "closed, reconnected 1 time")
-	if file := r.file(t, "mic.wav"); len(file) != wavHeaderSize+102 || !bytes.Equal(payload(t, "mic.wav", file), samples(101)) {
+	if file := r.file(t, "mic.wav"); len(file) != pcm.HeaderSize+102 || !bytes.Equal(payload(t, "mic.wav", file), samples(101)) {
 		t.Errorf("%d bytes", len(file))
 	}
 	r.forget(testID)
@@ -693,7 +696,7 @@ func TestKillAndRestart(t *testing.T) {
 		for _, e := range entries {
 			files = append(files, e.Name())
 		}
-		if got := strings.Join(files, " "); got != ".streams "+name {
+		if got := strings.Join(files, " "); got != ".streams "+name+" "+archive.NoteName(name) {
 			t.Errorf("files: %s", got)
 		}
 	}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 package main
 
 import (
@@ -12,6 +14,9 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"msprecord/cmd/record-server/archive"
+	"msprecord/cmd/record-server/live"
 )
 
 const (
@@ -60,13 +65,15 @@ func (s *socket) Read(p []byte) (int, error) {
 type server struct {
 	store  *store
 	status *status
+	hub    *live.Hub
 	format format
 	raw    bool // no WAV headers
 
 	mu       sync.Mutex
 	stopping bool
 	conns    map[*conn]struct{}
-	wg       sync.WaitGroup // one for each connection
+	files    map[string]*stream // that are shown and have not ended
+	wg       sync.WaitGroup     // one for each connection
 
 	ids      sync.Mutex // handshakes of streams that can be resumed; taken before mu
 	lines    map[string]*line
@@ -76,7 +83,7 @@ type server struct {
 func newServer(st *store, status *status, f format, raw bool) *server {
 	return &server{
 		store: st, status: status, format: f, raw: raw, awayTime: awayTime,
-		conns: map[*conn]struct{}{}, lines: map[string]*line{},
+		hub: live.New(status.now), conns: map[*conn]struct{}{}, files: map[string]*stream{}, lines: map[string]*line{},
 	}
 }
 
@@ -102,6 +109,7 @@ func (s *server) stop() {
 	s.mu.Unlock()
 	s.wg.Wait()
 	s.endAll()
+	s.hub.Close()
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -115,7 +123,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.wg.Done()
 
-	f, err := s.format.withQuery(r.URL.RawQuery)
+	f, err := s.format.WithQuery(r.URL.RawQuery)
 	if err != nil {
 		s.refuse(w, r, http.StatusBadRequest, err)
 		return
@@ -156,7 +164,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case c.line != nil:
 		s.joined(c)
 	case c.cur != nil:
-		s.status.started(c.cur)
+		s.started(c.cur)
 	}
 	if c.cur != nil {
 		c.streams = append(c.streams, c.cur)
@@ -198,8 +206,31 @@ func (s *server) open(asked, peer string, f format) (*stream, error) {
 	if err != nil {
 		file.Close()
 		s.store.remove(name)
+		return nil, err
 	}
-	return st, err
+	st.begin(s.store.root)
+	return st, nil
+}
+
+// started shows a stream.
+func (s *server) started(st *stream) {
+	s.status.started(st)
+	st.live = s.hub.Start(st.name, st.peer, st.format, st.base)
+	s.mu.Lock()
+	s.files[st.name] = st
+	s.mu.Unlock()
+}
+
+// over tells how a stream ended.
+func (s *server) over(st *stream, how string, ok bool) {
+	s.status.ended(st, how, ok)
+	st.live.End(how)
+	st.ended(how)
+	s.mu.Lock()
+	if s.files[st.name] == st {
+		delete(s.files, st.name)
+	}
+	s.mu.Unlock()
 }
 
 // refuse answers a handshake that is not taken, with the reason.
@@ -212,7 +243,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, status int, reas
 
 func httpStatus(err error) int {
 	var (
-		bad nameError
+		bad archive.NameError
 		no  *refusal
 	)
 	switch {

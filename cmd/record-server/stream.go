@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: MIT
+
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,7 +12,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"msprecord/cmd/record-server/archive"
+	"msprecord/cmd/record-server/live"
+	"msprecord/cmd/record-server/pcm"
 )
+
+// format says what the samples of a stream are.
+type format = pcm.Format
 
 // A WAV is valid at every moment: it starts as a header that says 0 bytes,
 // samples are written behind what the header covers, and only then does the
@@ -29,9 +39,12 @@ type stream struct {
 	bytes atomic.Int64 // payload stored; may be read at any time
 	base  int64        // what of bytes was there at start
 
+	live *live.Stream // what the page shows of it; nil before the handshake is through
+
 	// Of a stream that can be resumed; set before others see it.
-	gaps       []gap
+	gaps       []archive.Gap
 	reconnects int64
+	from       int64 // where the connection went on, gaps counted in
 
 	mu     sync.Mutex // the fields below: the timer runs on its own goroutine
 	file   storage    // nil once finished
@@ -42,9 +55,10 @@ type stream struct {
 	sized  int64   // the off that the header covers
 	first  [4]byte // the first bytes, to know a stream that brings a header
 	got    int     // how many of first have come
-	hdr    [wavHeaderSize]byte
+	hdr    [pcm.HeaderSize]byte
 	timer  *time.Timer // fires maxLagDelay after the header began to trail
 	ledger *ledger     // nil for a stream that can't be resumed
+	memo   memo
 }
 
 // newStream takes over file, which is empty. With raw no header is written.
@@ -54,11 +68,11 @@ func newStream(file storage, name, asked, peer string, f format, raw bool, now t
 	if !s.wav {
 		return s, nil
 	}
-	s.format.header(&s.hdr, 0)
+	s.format.Header(&s.hdr, 0)
 	if _, err := file.WriteAt(s.hdr[:], 0); err != nil {
 		return nil, s.failed(err)
 	}
-	s.off, s.sized = wavHeaderSize, wavHeaderSize
+	s.off, s.sized = pcm.HeaderSize, pcm.HeaderSize
 	s.timer = time.AfterFunc(time.Hour, s.catchUp)
 	s.timer.Stop()
 	return s, nil
@@ -77,14 +91,19 @@ func resumeStream(file *os.File, l *ledger, peer string, now time.Time) (*stream
 		l.Header = false // append had just cut our header away
 	}
 	if l.Header {
-		if l.Complete && s.off == wavHeaderSize+l.Stored+1 {
+		// An older version wrote a shorter header, which can't be mended.
+		var id [4]byte
+		if n, _ := file.ReadAt(id[:], 12); n == 4 && string(id[:]) != "JUNK" && string(id[:]) != "ds64" {
+			return nil, s.failed(errors.New("its header is of an older version"))
+		}
+		if l.Complete && s.off == pcm.HeaderSize+l.Stored+1 {
 			s.off-- // the pad is not payload
 			if err := file.Truncate(s.off); err != nil {
 				return nil, s.failed(err)
 			}
 		}
-		s.wav, s.off = true, max(s.off, wavHeaderSize)
-		if s.got, err = file.ReadAt(s.first[:], wavHeaderSize); err != nil && err != io.EOF {
+		s.wav, s.off = true, max(s.off, pcm.HeaderSize)
+		if s.got, err = file.ReadAt(s.first[:], pcm.HeaderSize); err != nil && err != io.EOF {
 			return nil, s.failed(err)
 		}
 		if err := s.writeSizes(); err != nil {
@@ -92,7 +111,7 @@ func resumeStream(file *os.File, l *ledger, peer string, now time.Time) (*stream
 		}
 		s.timer = time.AfterFunc(time.Hour, s.catchUp)
 		s.timer.Stop()
-		s.base = s.off - wavHeaderSize
+		s.base = s.off - pcm.HeaderSize
 	} else {
 		s.base = s.off
 	}
@@ -119,7 +138,7 @@ func (s *stream) append(p []byte) error {
 			}
 			s.wav, s.off = false, 4
 			s.timer.Stop()
-			s.bytes.Add(int64(n))
+			s.took(p[:n])
 			p = p[n:]
 			if s.ledger != nil {
 				s.ledger.Header = false
@@ -145,11 +164,18 @@ func (s *stream) append(p []byte) error {
 	}
 	n, err := s.file.WriteAt(p, s.off)
 	s.off += int64(n)
-	s.bytes.Add(int64(n))
+	s.took(p[:n])
 	if err != nil {
 		return s.failed(err)
 	}
 	return nil
+}
+
+// took counts what is in the file now.
+func (s *stream) took(p []byte) {
+	s.bytes.Add(int64(len(p)))
+	s.memo.took(p)
+	s.live.Write(p)
 }
 
 // catchUp brings the header up to date when no chunk has done so.
@@ -170,7 +196,7 @@ func (s *stream) writeSizes() error {
 	if s.off == s.sized {
 		return nil
 	}
-	s.format.header(&s.hdr, s.off-wavHeaderSize)
+	s.format.Header(&s.hdr, s.off-pcm.HeaderSize)
 	if _, err := s.file.WriteAt(s.hdr[:], 0); err != nil {
 		return err
 	}
@@ -217,11 +243,11 @@ func (s *stream) finish() error {
 	}
 	if s.wav {
 		s.timer.Stop()
-		data := s.off - wavHeaderSize
+		data := s.off - pcm.HeaderSize
 		err := s.writeSizes()
 		// Where more may follow, a pad would stand in its way.
 		last := s.ledger == nil || s.ledger.Complete
-		if err == nil && last && data&1 == 1 && s.format.whole(data) == data {
+		if err == nil && last && data&1 == 1 && s.format.Whole(data) == data {
 			_, err = s.file.WriteAt([]byte{0}, s.off) // the pad of an odd chunk
 		}
 		if err != nil {
@@ -232,6 +258,7 @@ func (s *stream) finish() error {
 		s.failed(err)
 	}
 	s.file = nil
+	s.memo.finished(s, time.Now())
 	return s.err
 }
 

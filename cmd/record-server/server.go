@@ -17,6 +17,7 @@ import (
 
 	"msprecord/cmd/record-server/archive"
 	"msprecord/cmd/record-server/live"
+	"msprecord/cmd/record-server/page"
 )
 
 const (
@@ -66,6 +67,7 @@ type server struct {
 	store  *store
 	status *status
 	hub    *live.Hub
+	pages  http.Handler
 	format format
 	raw    bool // no WAV headers
 
@@ -81,10 +83,12 @@ type server struct {
 }
 
 func newServer(st *store, status *status, f format, raw bool) *server {
-	return &server{
+	s := &server{
 		store: st, status: status, format: f, raw: raw, awayTime: awayTime,
 		hub: live.New(status.now), conns: map[*conn]struct{}{}, files: map[string]*stream{}, lines: map[string]*line{},
 	}
+	s.pages = page.New(st.root, s.hub, f, s.setFormat)
+	return s
 }
 
 // begin counts a connection in, unless the server is stopping.
@@ -113,6 +117,10 @@ func (s *server) stop() {
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, page.Prefix) {
+		s.pages.ServeHTTP(w, r)
+		return
+	}
 	if !websocket.IsWebSocketUpgrade(r) {
 		s.page(w, r)
 		return
@@ -257,10 +265,15 @@ func httpStatus(err error) int {
 	return http.StatusInternalServerError
 }
 
-// page is for whoever comes without a WebSocket. Paths other than / are those
+// page is for whoever comes without a WebSocket: the page for browsers, and
+// the streams as text for curl and the like. Paths other than / are those
 // of streams and have no page, so that a script does not take this text for
 // a recording.
 func (s *server) page(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/" && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		s.pages.ServeHTTP(w, r)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "record-server: only GET", http.StatusMethodNotAllowed)

@@ -51,7 +51,7 @@ type Figures struct {
 	Missing    int64      `json:"missing"` // bytes in the gaps
 	Reconnects int64      `json:"reconnects"`
 	Resumed    int64      `json:"resumed"` // where it last went on: what was lost on the way was sent again from here
-	Clips      []int64    `json:"clips"` // of each channel: columns that touch full scale
+	Clips      []int64    `json:"clips"`   // of each channel: columns that touch full scale
 }
 
 // Stream is one stream. Its writer is one goroutine at a time.

@@ -21,8 +21,9 @@ const (
 
 // request is what a browser says: which streams it shows, which it plays.
 type request struct {
-	Watch  []uint32 `json:"watch"`
-	Listen uint32   `json:"listen"`
+	Watch   []uint32 `json:"watch"`
+	Spectra bool     `json:"spectra"` // of those that it shows
+	Listen  uint32   `json:"listen"`
 }
 
 // browser is one page that is open. All but read runs on one goroutine.
@@ -30,6 +31,7 @@ type browser struct {
 	hub     *Hub
 	ws      *websocket.Conn
 	watched map[*Stream]int64 // to the next column
+	spectra bool
 	heard   *Stream
 	tap     *tap
 	message []byte
@@ -68,7 +70,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.read(asks, stop)
 	}()
 	b.serve(asks, gone)
-	b.watch(nil)
+	b.watch(nil, false)
 	b.listen(0)
 }
 
@@ -108,7 +110,7 @@ func (b *browser) serve(asks <-chan request, gone <-chan struct{}) {
 			b.ws.WriteControl(websocket.CloseMessage, bye, time.Now().Add(time.Second))
 			return
 		case r := <-asks:
-			b.watch(r.Watch)
+			b.watch(r.Watch, r.Spectra)
 			b.listen(r.Listen)
 			continue
 		case now := <-ticks.C:
@@ -154,8 +156,14 @@ func (b *browser) columns() {
 	}
 }
 
-func (b *browser) watch(ids []uint32) {
+func (b *browser) watch(ids []uint32, spectra bool) {
 	old := b.watched
+	if b.spectra {
+		for s := range old {
+			s.watchers.Add(-1)
+		}
+	}
+	b.spectra = spectra
 	b.watched = map[*Stream]int64{}
 	for _, id := range ids {
 		s := b.hub.byID(id)
@@ -165,16 +173,10 @@ func (b *browser) watch(ids []uint32) {
 		if _, twice := b.watched[s]; twice {
 			continue
 		}
-		from, had := old[s]
-		if !had {
+		if spectra {
 			s.watchers.Add(1)
 		}
-		b.watched[s] = from
-	}
-	for s := range old {
-		if _, kept := b.watched[s]; !kept {
-			s.watchers.Add(-1)
-		}
+		b.watched[s] = old[s]
 	}
 }
 

@@ -43,6 +43,7 @@ type Figures struct {
 	How        string     `json:"how,omitempty"` // it ended, or its connection
 	Format     pcm.Format `json:"format"`
 	Started    int64      `json:"started"` // milliseconds since 1970
+	Ended      int64      `json:"ended"`   // the same; 0 if it has not
 	Bytes      int64      `json:"bytes"`   // stored
 	Rate       float64    `json:"rate"`    // bytes per second, lately
 	Jitter     float64    `json:"jitter"`  // milliseconds, as RFC 3550 counts it
@@ -52,6 +53,14 @@ type Figures struct {
 	Reconnects int64      `json:"reconnects"`
 	Resumed    int64      `json:"resumed"` // where it last went on: what was lost on the way was sent again from here
 	Clips      []int64    `json:"clips"`   // of each channel: columns that touch full scale
+	Origin     Origin     `json:"origin"`
+}
+
+// Origin is a place in the file and the column that begins there. From there
+// on the format and the file are the same.
+type Origin struct {
+	Column int64 `json:"column"`
+	Frame  int64 `json:"frame"`
 }
 
 // Stream is one stream. Its writer is one goroutine at a time.
@@ -91,6 +100,7 @@ func (s *Stream) name() string {
 func (s *Stream) Rename(name string) {
 	s.mu.Lock()
 	s.fig.Name = name
+	s.fig.Origin = Origin{Column: s.next}
 	s.mu.Unlock()
 	s.hub.changed()
 }
@@ -111,6 +121,7 @@ func (s *Stream) setFormat(f pcm.Format) {
 	s.levels = make([]reduce.Level, levelHistory*shown)
 	s.spectra.reset(f.Rate, shown)
 	s.rest, s.frames, s.base = s.rest[:0], 0, s.next
+	s.fig.Origin = Origin{s.next, s.fig.Bytes / f.Frame()}
 	for _, t := range s.taps {
 		t.reset(f.Rate, shown)
 	}
@@ -151,6 +162,7 @@ func (s *Stream) begin(p []byte) []byte {
 		}
 		if ok {
 			s.setFormat(w.Format)
+			s.fig.Origin = Origin{}
 			s.head = s.head[w.Start:]
 		}
 	}
@@ -260,7 +272,7 @@ func (s *Stream) tell(state State, how string) {
 	s.mu.Lock()
 	s.fig.State, s.fig.How = state, how
 	if state == Ended {
-		s.fig.Quiet = 0
+		s.fig.Ended = s.hub.now().UnixMilli()
 	}
 	s.mu.Unlock()
 	s.hub.changed()

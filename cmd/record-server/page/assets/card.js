@@ -3,11 +3,13 @@
 // One live stream on the page.
 
 import { from, put, show } from "./dom.js";
-import { History } from "./history.js";
+import { COLUMN_RATE, History } from "./history.js";
 import { Meter } from "./meter.js";
 import { Scope } from "./scope.js";
 import { byteRate, bytes, clock, count, format, hertz, thin } from "./text.js";
+import { fetchView } from "./track.js";
 
+const WIDEST = 1600; // columns before the present that are worth fetching
 const STALE = 1500; // milliseconds without data, of a stream that should have some
 
 export class Card {
@@ -33,7 +35,7 @@ export class Card {
   update(f, skew) {
     this.figures = f;
     const p = this.parts;
-    const time = (Date.now() + skew - f.started) / 1000;
+    const time = ((f.ended || Date.now() + skew) - f.started) / 1000;
     this.root.dataset.state = f.state;
     this.root.dataset.name = f.name;
     put(p.name, f.name);
@@ -43,10 +45,10 @@ export class Card {
     put(p.state, this.condition(f));
     p.state.title = f.how ?? "";
     put(p.bytes, bytes(f.bytes));
-    if (f.state !== "ended") put(p.time, clock(Math.max(0, time)));
+    put(p.time, clock(Math.max(0, time)));
     const full = byteRate(f.format);
-    put(p.rate, `${bytes(Math.round(f.rate))}/s`);
-    put(p.pace, f.state === "live" ? `×${thin}${(f.rate / full).toFixed(2)}` : "");
+    put(p.rate, f.state === "live" ? `${bytes(Math.round(f.rate))}/s` : "–");
+    put(p.pace, f.state === "live" ? `×${(f.rate / full).toFixed(2)}` : "");
     const pace = f.rate / full;
     p.pace.classList.toggle("warn", f.state === "live" && time > 3 && (pace < 0.95 || pace > 1.05));
     put(p.jitter, `${f.jitter.toFixed(1)}${thin}ms`);
@@ -72,6 +74,25 @@ export class Card {
     if (f.state === "ended") return f.how || "ended";
     if (f.quiet > STALE) return `quiet for ${count(Math.round(f.quiet / 1000), "second")}`;
     return "live";
+  }
+
+  // columns takes what has come. Spectra begin when someone looks; for what
+  // lies before, the server has the file.
+  columns(m, spectra) {
+    const begin = this.history.add(m);
+    if (begin) this.fetch(m.first);
+    else if (spectra && m.rows === 0 && this.figures.state !== "live") this.fetch(m.first + m.count);
+  }
+
+  async fetch(end) {
+    const { origin, format: f, name } = this.figures;
+    const start = Math.max(this.history.first, origin.column, end - WIDEST);
+    const count = end - start;
+    if (count < 1) return;
+    const frames = f.rate / COLUMN_RATE;
+    const first = origin.frame + Math.floor((start - origin.column) * frames);
+    const view = await fetchView(name, first, Math.round(count * frames), count, true).catch(() => null);
+    if (view) this.history.fill(start, count, view.rows, view.spectra);
   }
 
   // frame draws; seconds have passed since the last one.

@@ -12,6 +12,7 @@ export class Feed {
   constructor(handlers) {
     this.handlers = handlers;
     this.watched = [];
+    this.spectra = true;
     this.listened = 0;
     this.delay = 500;
     this.open();
@@ -39,8 +40,10 @@ export class Feed {
     this.socket = socket;
   }
 
-  watch(ids) {
+  // watch asks for the columns of streams, with or without their spectra.
+  watch(ids, spectra) {
     this.watched = ids;
+    this.spectra = spectra;
     this.ask();
   }
 
@@ -52,7 +55,7 @@ export class Feed {
 
   ask() {
     if (this.socket.readyState !== WebSocket.OPEN) return;
-    this.socket.send(JSON.stringify({ watch: this.watched, listen: this.listened }));
+    this.socket.send(JSON.stringify({ watch: this.watched, spectra: this.spectra, listen: this.listened }));
   }
 
   take(buffer) {

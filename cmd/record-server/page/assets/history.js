@@ -22,11 +22,14 @@ export class History {
     this.first = 0; // column that is kept
     this.next = 0; // column to come
     this.edge = 0;
+    this.spectral = false; // the last column has a spectrum
     this.generation = (this.generation ?? 0) + 1; // what was drawn is void
   }
 
-  // add takes a message of columns.
+  // add takes a message of columns. It returns true if the spectra begin with
+  // it, and those before are not known.
   add(m) {
+    const bare = m.first > this.first && !this.spectral;
     if (m.channels !== this.channels || (m.rows > 0 && m.rows !== this.rows)) {
       const { levels, first, next, edge, channels } = this;
       this.reset(m.channels, m.rows || this.rows);
@@ -56,6 +59,23 @@ export class History {
       this.next++;
     }
     this.first = Math.max(this.first, this.next - KEPT);
+    this.spectral = m.rows > 0;
+    return bare && m.rows > 0;
+  }
+
+  // fill takes spectra of older columns.
+  fill(from, count, rows, spectra) {
+    if (this.rows === 0) {
+      this.rows = rows;
+      this.spectra = new Uint8Array(KEPT * this.channels * rows);
+    }
+    if (rows !== this.rows || spectra.length !== count * this.channels * rows) return;
+    const tall = this.channels * rows;
+    for (let i = Math.max(0, this.first - from); i < count; i++) {
+      const at = (from + i) % KEPT;
+      this.spectra.set(spectra.subarray(i * tall, (i + 1) * tall), at * tall);
+    }
+    this.generation++;
   }
 
   // advance moves the edge by so many seconds.

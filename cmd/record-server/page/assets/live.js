@@ -31,7 +31,7 @@ export class Live {
       opened: () => this.connected(true),
       lost: () => this.connected(false),
       figures: (m) => this.figures(m),
-      columns: (m) => this.cards.get(m.id)?.history.add(m),
+      columns: (m) => this.cards.get(m.id)?.columns(m, this.spectra && !this.isCompact()),
       sound: (m) => {
         if (this.heard?.id === m.id) this.player.add(m.samples, m.channels, m.rate, true);
       },
@@ -129,6 +129,8 @@ export class Live {
     root.classList.toggle("plain", !this.spectra);
     $("compact").setAttribute("aria-pressed", String(this.isCompact()));
     $("spectra").setAttribute("aria-pressed", String(this.spectra));
+    $("spectra").disabled = this.isCompact();
+    this.ask();
   }
 
   filter() {
@@ -139,7 +141,12 @@ export class Live {
   // seen asks for the columns of what can be seen, and of nothing else.
   seen(entries) {
     for (const e of entries) this.cards.get(Number(e.target.dataset.id))?.see(e.isIntersecting);
-    this.feed.watch([...this.cards.values()].filter((c) => c.visible).map((c) => c.id));
+    this.ask();
+  }
+
+  ask() {
+    const ids = [...this.cards.values()].filter((c) => c.visible).map((c) => c.id);
+    this.feed.watch(ids, this.spectra && !this.isCompact());
   }
 
   toggle(card) {

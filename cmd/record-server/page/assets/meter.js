@@ -47,7 +47,7 @@ export class Meter {
       hold.className = "hold";
       bar.append(fill, hold);
       this.bars.append(bar);
-      return { bar, fill, hold, held: -Infinity, since: 0 };
+      return { bar, hold, held: -Infinity, since: 0 };
     });
   }
 
@@ -68,8 +68,8 @@ export class Meter {
         c.held = Math.max(top, c.held - (FALL * (now - (c.last ?? now))) / 1000);
       }
       c.last = now;
-      c.fill.style.clipPath = `inset(${100 - share(db(level.rms)) * 100}% 0 0 0)`;
-      c.hold.style.bottom = `${share(c.held) * 100}%`;
+      c.bar.style.setProperty("--level", share(db(level.rms)).toFixed(3));
+      c.bar.style.setProperty("--held", share(c.held).toFixed(3));
       c.hold.classList.toggle("hot", c.held > -1);
       c.bar.setAttribute("aria-valuenow", Math.max(FLOOR, db(level.rms)).toFixed(1));
     });

@@ -11,9 +11,8 @@ const palettes = {
     range: "#9ccbc8",
     body: "#177e79",
     clip: "#cf3545",
-    marker: "#16202a",
-    select: "rgba(23, 126, 121, .16)",
-    heat: [[0, 246, 248, 249], [0.25, 217, 234, 234], [0.5, 130, 190, 194], [0.78, 38, 108, 133], [1, 13, 32, 62]],
+    gap: "#b5690a",
+    heat: [[0, 246, 248, 249], [0.3, 226, 239, 239], [0.55, 140, 196, 199], [0.8, 38, 108, 133], [1, 13, 32, 62]],
   },
   dark: {
     ground: "#10171b",
@@ -21,9 +20,8 @@ const palettes = {
     range: "#1f5f5f",
     body: "#54c7bb",
     clip: "#ff6b74",
-    marker: "#e8edf0",
-    select: "rgba(84, 199, 187, .2)",
-    heat: [[0, 16, 23, 27], [0.28, 18, 54, 62], [0.55, 27, 116, 120], [0.8, 102, 198, 168], [1, 250, 246, 206]],
+    gap: "#f0b45a",
+    heat: [[0, 16, 23, 27], [0.32, 17, 44, 51], [0.58, 27, 112, 116], [0.82, 102, 198, 168], [1, 250, 246, 206]],
   },
 };
 
@@ -32,9 +30,9 @@ function heat(stops) {
   const table = new Uint32Array(256);
   const bytes = new Uint8Array(table.buffer);
   for (let v = 0; v < 256; v++) {
-    // What lies under -100 dB is nothing, and -15 dB is as loud as it gets.
+    // What lies under -95 dB is nothing, and -15 dB is as loud as it gets.
     const db = (v / 255 - 1) * 110;
-    const x = Math.min(1, Math.max(0, (db + 100) / 85));
+    const x = Math.min(1, Math.max(0, (db + 95) / 80));
     let i = 1;
     while (i < stops.length - 1 && stops[i][0] < x) i++;
     const [a, ...from] = stops[i - 1];

@@ -6,7 +6,7 @@
 import { from, put } from "./dom.js";
 import { download, facts } from "./library.js";
 import { fit, spectrum, wave } from "./paint.js";
-import { bytes, clock, format } from "./text.js";
+import { byteRate, bytes, clock, format } from "./text.js";
 import { theme } from "./theme.js";
 
 export async function fetchView(name, fromFrame, frames, columns, spectra) {
@@ -90,7 +90,20 @@ export class Track {
       g.imageSmoothingEnabled = false;
       const x = (this.picture.a - a) * scale;
       g.drawImage(from, 0, 0, from.width, from.height, x, 0, (this.picture.b - this.picture.a) * scale, canvas.height);
+      g.fillStyle = theme.gap;
+      for (const t of this.breaks) g.fillRect(Math.round((this.offset + t - a) * scale), 0, Math.max(1, Math.round(devicePixelRatio || 1)), canvas.height);
     }
+  }
+
+  // breaks is where something is missing: seconds in the file, which has what
+  // came after a gap right behind what came before.
+  get breaks() {
+    let missing = 0;
+    return (this.entry.gaps ?? []).map((gap) => {
+      const at = gap.offset - missing;
+      missing += gap.length;
+      return at / byteRate(this.entry.format);
+    });
   }
 
   painted(kind, height, gain) {

@@ -31,7 +31,7 @@ export class Viewer {
     $("zoomIn").addEventListener("click", () => this.zoom(0.5));
     $("zoomOut").addEventListener("click", () => this.zoom(2));
     $("zoomFit").addEventListener("click", () => this.look(0, this.length));
-    $("stage").addEventListener("keydown", (e) => this.key(e));
+    document.addEventListener("keydown", (e) => this.key(e));
     $("stage").addEventListener("wheel", (e) => this.wheel(e), { passive: false });
     this.pointer($("tracks"));
     new ResizeObserver(() => this.look(this.a, this.b)).observe($("stage"));
@@ -64,7 +64,6 @@ export class Viewer {
     if (this.tracks.length > 0) this.hear(this.tracks[0]);
     this.place(0);
     this.align();
-    $("stage").focus({ preventScroll: true });
   }
 
   close() {
@@ -194,7 +193,7 @@ export class Viewer {
   }
 
   key(e) {
-    if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches("input, select")) return;
+    if ($("open").hidden || e.ctrlKey || e.metaKey || e.altKey || e.target.closest("dialog, input, select")) return;
     const span = this.b - this.a;
     const moves = {
       " ": () => this.toggle(),

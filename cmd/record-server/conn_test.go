@@ -103,10 +103,10 @@ func startIn(t *testing.T, dir string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := newServer(st, status, mono16, false)
+	srv := newServer(st, status, config{format: mono16, limits: limits{message: maxMessage}})
 	h := &http.Server{Handler: srv, ReadHeaderTimeout: patience}
 	served := make(chan struct{})
-	go func() { h.Serve(listener{ln.(*net.TCPListener)}); close(served) }()
+	go func() { h.Serve(listener{TCPListener: ln.(*net.TCPListener)}); close(served) }()
 	t.Cleanup(func() {
 		h.Close()
 		srv.stop()

@@ -28,8 +28,10 @@ const (
 // length of the file says that, and can't contradict itself.
 type ledger struct {
 	Asked      string        `json:"asked"`
-	Name       string        `json:"name"`   // the file
-	Header     bool          `json:"header"` // the file begins with a WAV header of ours
+	Name       string        `json:"name"`             // the file, the last if there are several
+	Part       int           `json:"part,omitempty"`   // how many came before it
+	Before     int64         `json:"before,omitempty"` // payload in those
+	Header     bool          `json:"header"`           // the file begins with a WAV header of ours
 	Rate       int           `json:"rate"`
 	Channels   int           `json:"channels"`
 	Bits       int           `json:"bits"`

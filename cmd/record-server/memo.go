@@ -26,9 +26,9 @@ type memo struct {
 // begin writes the note of a new file.
 func (s *stream) begin(root *os.Root) {
 	s.memo = memo{root: root, sum: sha256.New(), note: &archive.Note{
-		Name: s.name, Peer: s.peer, Format: s.format, Started: s.start, Header: s.wav,
+		Name: s.now, Part: s.part, Peer: s.peer, Format: s.format, Started: time.Now(), Header: s.wav,
 	}}
-	if s.asked != s.name {
+	if s.asked != s.now {
 		s.memo.note.Asked = s.asked
 	}
 	s.memo.note.Write(root)
@@ -37,18 +37,18 @@ func (s *stream) begin(root *os.Root) {
 // goOn continues the note of a file that s appends to from now on. before is
 // the stream that did so in this process, nil if there was none.
 func (s *stream) goOn(root *os.Root, before *stream, offset int64) {
-	if before != nil && before.name == s.name {
+	if before != nil {
 		before.mu.Lock()
-		if before.bytes.Load() == s.base {
+		if before.now == s.now && before.bytes.Load() == s.base {
 			s.memo = before.memo
 		}
 		before.memo = memo{}
 		before.mu.Unlock()
 	}
 	if s.memo.note == nil {
-		note, err := archive.ReadNote(root, s.name)
+		note, err := archive.ReadNote(root, s.now)
 		if err != nil {
-			note = &archive.Note{Name: s.name, Started: s.start}
+			note = &archive.Note{Name: s.now, Started: s.start}
 		}
 		s.memo = memo{root: root, note: note}
 	}
@@ -74,7 +74,7 @@ func (m *memo) finished(s *stream, now time.Time) {
 		return
 	}
 	n := m.note
-	n.Bytes, n.Header, n.Ended, n.How = s.bytes.Load(), s.wav, &now, "closed"
+	n.Bytes, n.Header, n.Ended, n.How = s.bytes.Load()-s.before, s.wav, &now, "closed"
 	if m.sum != nil {
 		n.SHA256 = hex.EncodeToString(m.sum.Sum(nil))
 	}

@@ -104,10 +104,14 @@ func (s *server) attach(c *conn, cl *claim, asked string) (offset int64, err err
 	if err != nil {
 		return 0, err
 	}
+	e := s.lines[cl.id]
+	if err := s.gate.admit(c.peer, e != nil && e.conn != nil); err != nil {
+		return 0, err
+	}
+	c.admitted++
 	if l != nil && cl.epoch <= l.Epoch {
 		return 0, &refusal{http.StatusConflict, fmt.Sprintf("%s %d: connection %d of this stream was here already; count up with each one", epochHeader, cl.epoch, l.Epoch)}
 	}
-	e := s.lines[cl.id]
 	if e != nil {
 		// From here on the older connection stores nothing. So what is counted
 		// below stays right, and what it had read but not stored comes again.
@@ -184,6 +188,8 @@ func (s *server) openAgain(c *conn, l *ledger, asked string) (st *stream, fresh 
 			st, err = resumeStream(f, l, c.peer, s.status.now())
 			if err != nil {
 				f.Close()
+			} else {
+				st.rotate = s.rotation()
 			}
 			return st, false, err
 		}
@@ -220,7 +226,7 @@ func (s *server) takeOver(e *line) {
 		old.evict()
 	}
 	s.mu.Unlock()
-	s.leave(e, "lost: "+errTakenOver.Error())
+	s.leave(e, "lost: "+errTakenOver.Error(), true)
 }
 
 // evict makes the receiving goroutine return; it may have waited for a peer
@@ -269,7 +275,7 @@ func (s *server) unanswered(c *conn) {
 	case e.shown == nil:
 		delete(s.lines, e.id)
 	default:
-		s.leave(e, "lost: a handshake failed")
+		s.leave(e, "lost: a handshake failed", false)
 	}
 }
 
@@ -291,15 +297,15 @@ func (s *server) detach(c *conn, how string, ok bool) {
 	case c.fault != nil, stopping:
 		s.end(e, how, ok)
 	default:
-		s.leave(e, how)
+		s.leave(e, how, false)
 	}
 }
 
-// leave keeps a line for its sender to come back.
-func (s *server) leave(e *line, how string) {
+// leave keeps a line for its sender to come back, as it has if it is replaced.
+func (s *server) leave(e *line, how string, replaced bool) {
 	e.conn, e.how = nil, how
 	if e.shown != nil {
-		s.status.away(e.shown, how)
+		s.status.away(e.shown, how, replaced)
 		e.shown.live.Away(how)
 		e.st.ended(how)
 	}
@@ -332,8 +338,12 @@ func (s *server) end(e *line, how string, ok bool) {
 func (s *server) resumed(old, st *stream) {
 	s.status.resumed(old, st)
 	st.live = old.live
+	if st.now != old.now {
+		st.live.Rename(st.now)
+	}
 	s.mu.Lock()
-	s.files[st.name] = st
+	delete(s.files, old.now)
+	s.files[st.now] = st
 	s.mu.Unlock()
 }
 

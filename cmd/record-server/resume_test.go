@@ -100,8 +100,12 @@ func TestResumeGoesOnWhereTheFileEnds(t *testing.T) {
 				t.Error("another file was made")
 			}
 			line := r.out.wait(t, name, " 200000 bytes ", "closed, reconnected 2 times")
-			if n := strings.Count(r.out.String(), name); n != 2 {
-				t.Errorf("%d lines, the last %q", n, line)
+			// One where it began and one where it ended; a connection that was
+			// missed before the next one came has told so, and then of its end.
+			n := strings.Count(r.out.String(), name)
+			away, back := strings.Count(r.out.String(), name+"  away, "), strings.Count(r.out.String(), name+"  back, ")
+			if n != 2+away+back || away != back {
+				t.Errorf("%d lines, %d of them away and %d back, the last %q", n, away, back, line)
 			}
 		}
 	}
@@ -452,6 +456,19 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+func TestPlainOutputTellsAtOnceThatASenderIsAway(t *testing.T) {
+	r := start(t)
+	c, _ := r.again(t, "/mic.pcm", 0, 0)
+	send(t, c, samples(10))
+	ping(t, c)
+	c.NetConn().Close()
+	r.out.wait(t, "mic.pcm  away, lost: the peer went away", "; at 10 bytes, waiting for it to come back")
+	c, _ = r.again(t, "/mic.pcm", 0, 1)
+	r.out.wait(t, "mic.pcm  back, from 127.0.0.1:", ", at 10 bytes")
+	shut(t, c, websocket.CloseNormalClosure)
+	r.out.wait(t, "mic.pcm", "closed, reconnected 1 time")
+}
+
 func TestASenderThatStaysAwayGetsItsLine(t *testing.T) {
 	r := start(t)
 	r.awayTime = 0
@@ -487,7 +504,7 @@ func TestStoppingTellsOfStreamsThatAreAway(t *testing.T) {
 	s := newStatus(nil, newClock().now, rows(24))
 	st := newClock().stream("mic.wav")
 	s.started(st)
-	s.away(st, "lost: connection reset by peer")
+	s.away(st, "lost: connection reset by peer", false)
 	if got := string(s.frame()); !strings.Contains(got, "away, lost: connection reset by peer\n") {
 		t.Errorf("%q", got)
 	}

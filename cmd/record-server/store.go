@@ -16,7 +16,10 @@ import (
 	"msprecord/cmd/record-server/archive"
 )
 
-const maxSuffix = 9999 // the last _N that is tried
+const (
+	maxSuffix = 9999 // the last _N that is tried
+	smallFile = 1024 // bytes that a file takes with nothing in it, and its note
+)
 
 // suffixed is name with _n before its extension, shortened where it would
 // become too long for a file.
@@ -42,7 +45,8 @@ type storage interface {
 // store is the directory that streams go to. Files are opened through an
 // os.Root, so neither a name nor a symbolic link leads out of it.
 type store struct {
-	root *os.Root
+	root  *os.Root
+	usage usage
 	// create makes a file that was not there, or fails with fs.ErrExist.
 	// Tests put disks that fail here.
 	create func(name string) (storage, error)
@@ -87,6 +91,9 @@ func (s *store) open(name string) (storage, string, error) {
 		if err := s.root.MkdirAll(dir, 0o755); err != nil {
 			return nil, "", fmt.Errorf("cannot make the directory %s: %w", dir, cause(err))
 		}
+	}
+	if err := s.take(smallFile); err != nil {
+		return nil, "", err
 	}
 	real := name
 	for n := 1; ; n++ {

@@ -75,9 +75,11 @@ func ReadNote(root *os.Root, name string) (*Note, error) {
 	if err := json.Unmarshal(p, n); err != nil {
 		return nil, fmt.Errorf("the note is damaged: %w", err)
 	}
-	if n.Name != name {
+	// The directory may have been moved since.
+	if path.Base(n.Name) != path.Base(name) {
 		return nil, fmt.Errorf("the note is that of %q", n.Name)
 	}
+	n.Name = name
 	return n, nil
 }
 

@@ -30,7 +30,8 @@ type Recording struct {
 	// Ours tells that the header, which is Start long, is the receiver's own.
 	Ours bool
 
-	file *os.File
+	file   *os.File
+	length int64 // of the file
 }
 
 // Open opens a recording. Names that can't be those of one are refused, and
@@ -51,7 +52,7 @@ func Open(root *os.Root, name string, assumed pcm.Format) (*Recording, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Recording{Name: name, Format: assumed, Size: info.Size(), Modified: info.ModTime(), file: f}
+	r := &Recording{Name: name, Format: assumed, Size: info.Size(), Modified: info.ModTime(), file: f, length: info.Size()}
 	if err := r.look(root); err != nil {
 		f.Close()
 		return nil, err
@@ -66,11 +67,10 @@ func (r *Recording) look(root *os.Root) error {
 	if err != nil && err != io.EOF {
 		return err
 	}
-	length := r.Size
 	w, ok := pcm.Parse(head[:n])
 	if ok {
 		r.Format, r.Start = w.Format, w.Start
-		r.Size = max(length-r.Start, 0)
+		r.Size = max(r.length-r.Start, 0)
 		if w.Size >= 0 {
 			r.Size = min(r.Size, w.Size)
 		}
@@ -81,15 +81,15 @@ func (r *Recording) look(root *os.Root) error {
 		return nil // it has none, or none that is of use
 	}
 	r.Note = note
+	r.Ours = r.Ours && note.Header
 	if ok && !note.Header {
 		return nil // the sender's own header knows best
 	}
-	r.Ours = r.Ours && note.Header
 	if !ok && note.Header {
 		return nil // not what the note is about
 	}
 	r.Format = note.Format
-	switch rest := max(length-r.Start, 0); {
+	switch rest := max(r.length-r.Start, 0); {
 	case note.Ended == nil:
 		r.Size = rest // the header trails what is stored
 	case note.Bytes <= rest:

@@ -62,6 +62,13 @@ func (h *Hub) Start(name, peer string, f pcm.Format, at int64) *Stream {
 	return s
 }
 
+// Browsers is how many pages are open.
+func (h *Hub) Browsers() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.browsers
+}
+
 // changed is called when a stream has something other than bytes to tell.
 func (h *Hub) changed() {
 	h.mu.Lock()

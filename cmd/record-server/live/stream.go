@@ -183,7 +183,11 @@ func (s *Stream) count(n int, now time.Time) {
 	s.ahead = time.Duration(float64(n) / float64(s.fig.Format.ByteRate()) * float64(time.Second))
 	s.bytes += int64(n)
 	if d := now.Sub(s.since); d >= rateWindow {
-		s.fig.Rate, s.since, s.bytes = float64(s.bytes)/d.Seconds(), now, 0
+		rate := float64(s.bytes) / d.Seconds()
+		if s.fig.Rate > 0 {
+			rate = s.fig.Rate + (rate-s.fig.Rate)/3 // pieces do not fill windows evenly
+		}
+		s.fig.Rate, s.since, s.bytes = rate, now, 0
 	}
 }
 

@@ -108,8 +108,10 @@ var types = map[string]string{
 	"svg":  "image/svg+xml",
 }
 
+func (h *Handler) read(name string) ([]byte, error) { return fs.ReadFile(h.assets, name) }
+
 func (h *Handler) asset(w http.ResponseWriter, r *http.Request) {
-	p, err := fs.ReadFile(h.assets, r.URL.Path)
+	p, err := h.read(r.URL.Path)
 	kind := types[r.URL.Path[strings.LastIndexByte(r.URL.Path, '.')+1:]]
 	if err != nil || kind == "" {
 		http.NotFound(w, r)

@@ -84,6 +84,8 @@ func (c *conn) run() {
 			c.srv.over(st, how, ok)
 		}
 	}
+	c.srv.gate.leave(c.peer, c.admitted)
+	c.admitted = 0
 	if len(c.streams) == 0 && !ok {
 		c.srv.status.say("%s  %s", c.peer, how)
 	}

@@ -91,6 +91,11 @@ func start(t *testing.T) *rig {
 
 func startIn(t *testing.T, dir string) *rig {
 	t.Helper()
+	return startWith(t, dir, config{format: mono16, limits: limits{message: maxMessage}})
+}
+
+func startWith(t *testing.T, dir string, c config) *rig {
+	t.Helper()
 	st, err := openStore(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -103,10 +108,10 @@ func startIn(t *testing.T, dir string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := newServer(st, status, config{format: mono16, limits: limits{message: maxMessage}})
+	srv := newServer(st, status, c)
 	h := &http.Server{Handler: srv, ReadHeaderTimeout: patience}
 	served := make(chan struct{})
-	go func() { h.Serve(listener{TCPListener: ln.(*net.TCPListener)}); close(served) }()
+	go func() { h.Serve(listener{TCPListener: ln.(*net.TCPListener), gate: srv.gate}); close(served) }()
 	t.Cleanup(func() {
 		h.Close()
 		srv.stop()

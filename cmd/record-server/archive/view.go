@@ -74,9 +74,9 @@ func (r *Recording) gauge(samples []float32, gauges []reduce.Gauge, a, b int64) 
 		return samples, nil
 	}
 	samples, err := r.Samples(samples[:0], a, b-a)
-	for x := samples; len(x) > 0; x = x[r.Format.Channels:] {
+	if len(samples) > 0 {
 		for c := range gauges {
-			gauges[c].Add(x[c])
+			gauges[c].Add(samples[c:], r.Format.Channels)
 		}
 	}
 	return samples, err

@@ -81,14 +81,16 @@ func (t *tap) reset(rate, channels int) {
 	t.limit = min(rate*tapTime, maxTapSize/channels) * channels
 }
 
-// put takes the samples of one moment. Where there is no room it drops the
-// older half, so that not each moment moves all.
-func (t *tap) put(x []float32) {
-	if len(t.samples)+len(x) > t.limit {
-		half := t.limit / t.channels / 2 * t.channels
-		t.samples = t.samples[:copy(t.samples, t.samples[half:])]
+// put takes frames of so many channels, of which it may keep fewer. Where
+// there is no room it drops the older half, so that not each frame moves all.
+func (t *tap) put(x []float32, channels int) {
+	for ; len(x) > 0; x = x[channels:] {
+		if len(t.samples)+t.channels > t.limit {
+			half := t.limit / t.channels / 2 * t.channels
+			t.samples = t.samples[:copy(t.samples, t.samples[half:])]
+		}
+		t.samples = append(t.samples, x[:t.channels]...)
 	}
-	t.samples = append(t.samples, x...)
 }
 
 func (s *Stream) listen() *tap {

@@ -45,14 +45,17 @@ func (s *spectra) refill(now time.Time) {
 	}
 }
 
-func (s *spectra) add(x []float32) {
+// add takes frames of so many channels, of which it may show fewer.
+func (s *spectra) add(x []float32, channels int) {
 	if s.of == nil {
 		return
 	}
-	for c, v := range x {
-		s.recent[c][s.at], s.recent[c][s.at+s.of.Size] = v, v
+	for ; len(x) > 0; x = x[channels:] {
+		for c := range s.recent {
+			s.recent[c][s.at], s.recent[c][s.at+s.of.Size] = x[c], x[c]
+		}
+		s.at = (s.at + 1) % s.of.Size
 	}
-	s.at = (s.at + 1) % s.of.Size
 }
 
 func (s *spectra) column(n int64) {

@@ -212,17 +212,20 @@ func (s *Stream) sound(p []byte, now time.Time) {
 	} else {
 		s.spectra.drop()
 	}
-	for x := s.samples; len(x) > 0; x = x[f.Channels:] {
-		shown := x[:len(s.gauges)]
-		for c, v := range shown {
-			s.gauges[c].Add(v)
+	for x := s.samples; len(x) > 0; {
+		// Up to the end of the column, which is in the frame that reaches it.
+		end := ((s.next-s.base+1)*int64(f.Rate) + ColumnRate - 1) / ColumnRate
+		n := min(end-s.frames, int64(len(x)/f.Channels))
+		part := x[:int(n)*f.Channels]
+		x = x[len(part):]
+		for c := range s.gauges {
+			s.gauges[c].Add(part[c:], f.Channels)
 		}
-		s.spectra.add(shown)
+		s.spectra.add(part, f.Channels)
 		for _, t := range s.taps {
-			t.put(shown)
+			t.put(part, f.Channels)
 		}
-		s.frames++
-		if s.frames*ColumnRate >= (s.next-s.base+1)*int64(f.Rate) {
+		if s.frames += n; s.frames == end {
 			s.column()
 		}
 	}

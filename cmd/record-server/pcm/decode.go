@@ -5,6 +5,7 @@ package pcm
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // Decode appends the samples of p to dst, full scale being 1. What is left at
@@ -25,8 +26,11 @@ func (f Format) Decode(dst []float32, p []byte) []float32 {
 			dst = append(dst, float32(int(b)-128)/(1<<7))
 		}
 	case f.Bits == 16:
-		for ; len(p) >= 2; p = p[2:] {
-			dst = append(dst, float32(int16(le.Uint16(p)))/(1<<15))
+		// The format of nearly all streams, so in the way that is fastest.
+		n, at := len(p)/2, len(dst)
+		dst = slices.Grow(dst, n)[:at+n]
+		for i := range n {
+			dst[at+i] = float32(int16(le.Uint16(p[2*i:]))) * (1.0 / (1 << 15))
 		}
 	case f.Bits == 24:
 		for ; len(p) >= 3; p = p[3:] {

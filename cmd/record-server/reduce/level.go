@@ -22,14 +22,28 @@ type Gauge struct {
 	n        int
 }
 
-// Add takes one sample.
-func (g *Gauge) Add(x float32) {
-	if g.n == 0 {
-		g.min, g.max = x, x
+// Add takes every step-th sample, from the first on.
+func (g *Gauge) Add(samples []float32, step int) {
+	if len(samples) == 0 {
+		return
 	}
-	g.min, g.max = min(g.min, x), max(g.max, x)
-	g.squares += float64(x) * float64(x)
-	g.n++
+	if g.n == 0 {
+		g.min, g.max = samples[0], samples[0]
+	}
+	low, high, squares := g.min, g.max, float32(0)
+	for i := 0; i < len(samples); i += step {
+		x := samples[i]
+		if x < low {
+			low = x
+		}
+		if x > high {
+			high = x
+		}
+		squares += x * x
+		g.n++
+	}
+	g.min, g.max = low, high
+	g.squares += float64(squares)
 }
 
 // Take returns the level of what was added since the last Take.

@@ -57,14 +57,12 @@ func TestSilenceIsZero(t *testing.T) {
 
 func TestLevels(t *testing.T) {
 	var g Gauge
-	for _, x := range sine(16000, 0.5, 440, 16000) {
-		g.Add(x)
-	}
+	g.Add(sine(16000, 0.5, 440, 16000), 1)
 	if l := g.Take(); l.Max != 16384 || l.Min != -16384 || l.RMS != 11585 || l.Clipped() {
 		t.Errorf("a sine of half the scale: %+v", l)
 	}
 	for _, x := range []float32{1, -1, 3, -3, 32767.0 / 32768} {
-		g.Add(x)
+		g.Add([]float32{x}, 1)
 		if l := g.Take(); !l.Clipped() {
 			t.Errorf("%v does not clip: %+v", x, l)
 		}

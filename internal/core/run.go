@@ -83,7 +83,9 @@ func (r *run) open(from, to target) (err error) {
 	if r.source, err = from.source(o); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	r.gauge, _ = r.source.(gauge)
+	if r.gauge, _ = r.source.(gauge); r.gauge == nil {
+		o.options.OnFull = stream.Hold // a file, or memory, can wait
+	}
 	if r.callbacks.Ready != nil {
 		if r.waiter, err = r.callbacks.Ready(r.waker); err != nil {
 			return fmt.Errorf("no thread for data_ready (raise the limit on threads, or let sessions share): %w", err)

@@ -23,7 +23,8 @@ func (s *Stream) Finish() error {
 			readDone = s.link.readDone
 		}
 		if s.parting && !s.closing {
-			s.wakeAfter(max(0, time.Duration(s.until-clock())))
+			now := clock()
+			s.wakeAfter(now, max(0, time.Duration(s.until-now)))
 		}
 		select {
 		case <-readDone:
@@ -35,15 +36,15 @@ func (s *Stream) Finish() error {
 			return s.broken()
 		}
 	}
-	s.delivered.Store(s.window.next)
-	s.skipped.Store(s.dropped.Load())
+	s.reached = s.window.next
+	s.confirm(s.window.next)
 	return nil
 }
 
 // part takes the next steps towards the end that can be taken now.
 func (s *Stream) part() error {
 	if !s.parting {
-		if err := s.Flush(); err != nil || s.link == nil {
+		if err := s.Flush(); err != nil || s.link == nil || s.fenced() {
 			return err
 		}
 		s.parting, s.until = true, clock()
@@ -86,7 +87,7 @@ func (s *Stream) settle() error {
 	}
 	var closed *websocket.CloseError
 	switch {
-	case s.delivered.Load() == s.window.next:
+	case s.confirmed == s.window.next:
 		s.ended = true // however it ended: everything has arrived
 	case errors.As(l.readErr, &closed) && closed.Code != websocket.CloseAbnormalClosure:
 		switch closed.Code {

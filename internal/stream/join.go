@@ -11,16 +11,25 @@ import (
 // adopt makes a new connection the present one, and sends again what the
 // server does not have.
 func (s *Stream) adopt(l *link) error {
-	s.link, s.parting, s.closing, s.spoke = l, false, false, clock()
+	s.link, s.parting, s.closing, s.skipping, s.spoke = l, false, false, false, clock()
 	s.window.rewind()
-	s.reportGap()
+	from := s.window.base()
+	s.reached = max(s.reached, from)
+	if l.resumes && l.held > s.reached {
+		return fmt.Errorf("%s says it holds %d bytes of a stream of which %d were sent: %w", s.cfg.URL.Redacted(), l.held, s.reached, syscall.EPROTO)
+	}
 	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.URL.Redacted()))
-	from := s.window.base
 	if l.resumes {
-		if l.held > s.sent.Load() {
-			return fmt.Errorf("%s says it holds %d bytes of a stream of which %d were sent: %w", s.cfg.URL.Redacted(), l.held, s.sent.Load(), syscall.EPROTO)
-		}
 		from = l.held
+		if from > l.kept { // then it has all that is below, also what was given up meanwhile
+			s.dropped.Add(-s.gaps.fill(from))
+		}
+		if s.window.base() > from {
+			return s.lose(errGap) // more was given up than the dial told
+		}
+	}
+	s.gaps.tell(s.cfg.Gap)
+	if l.resumes {
 		s.confirm(from)
 	}
 	if text := s.cfg.Speech.OpenText; text != "" {
@@ -39,7 +48,7 @@ func (s *Stream) adopt(l *link) error {
 // frames made anew: the server may hold half of a message, and no key is used
 // twice.
 func (s *Stream) replay(from int64) error {
-	w, again := &s.window, s.sent.Load()
+	w, again := &s.window, s.reached
 	// In pieces that are asked about one by one: were the whole window behind
 	// one ping, a way that breaks before its end would never get anywhere.
 	piece := min(batchSize, w.limit/4)
@@ -47,15 +56,16 @@ func (s *Stream) replay(from int64) error {
 		s.batch = s.batch[:0]
 		n, end := 0, from
 		for i := w.unsent; i < len(w.messages) && w.messages[i].offset < again && len(s.batch) < piece; i++ {
-			s.scratch = grown(s.scratch[:0], w.messages[i].payload)
-			p := w.payload(w.messages[i], from, s.scratch)
-			s.batch = grown(s.batch, maxHeader+len(p))
-			s.batch = appendFrame(s.batch, opBinary, s.mask.key(), p, nil)
+			m := &w.messages[i]
+			s.scratch = grown(s.scratch[:0], m.lead+m.chunk)
+			p := w.chunk(m, from, s.scratch)
+			s.batch = grown(s.batch, s.wire.room(len(p)))
+			s.batch = s.wire.appendMessage(s.batch, p, nil)
 			s.resent.Add(int64(len(p)))
-			end = w.messages[i].offset + int64(w.messages[i].payload)
+			end = m.end()
 			n++
 		}
-		s.ask(end)
+		s.ask(end, clock())
 		if err := s.link.write(s.batch); err != nil {
 			return err
 		}
@@ -72,17 +82,19 @@ func grown(p []byte, n int) []byte {
 	return append(make([]byte, 0, max(len(p)+n, 2*cap(p))), p...)
 }
 
-// confirm notes that the server has everything up to an offset.
+// confirm notes that the server has everything up to an offset, but for what
+// was given up.
 func (s *Stream) confirm(offset int64) {
-	if offset > s.delivered.Load() && offset <= s.sent.Load() {
-		s.delivered.Store(offset)
-		if offset > s.window.base {
-			s.skipped.Store(s.dropped.Load()) // it was the oldest that went
-		}
+	if offset > s.confirmed && offset <= s.reached {
+		s.confirmed = offset
+		s.delivered.Store(offset - s.gaps.below(offset))
 	}
-	s.window.drop(s.delivered.Load())
+	s.window.drop(s.confirmed)
 	s.held.Store(int64(s.window.held))
 }
+
+// errGap ends a connection so that the next handshake can tell of a gap.
+var errGap = fault(syscall.EAGAIN, "it is made anew, to tell the server of bytes that were given up")
 
 // attend acts on what happened meanwhile: bytes acknowledged, a connection
 // lost or made again.
@@ -93,13 +105,16 @@ func (s *Stream) attend() error {
 	if err := s.link.attend(); err != nil {
 		return s.lose(err)
 	}
-	if acked := s.link.acked.Load(); acked > s.delivered.Load() {
+	if acked := s.link.acked.Load(); acked > s.confirmed {
 		s.answers.Store(true)
 		s.rtt.Store(s.link.rtt.Load())
 		s.confirm(acked)
 	}
 	if s.answering() && s.link.silent(s.cfg.PongTimeout) {
-		return s.lose(fmt.Errorf("no pong within %v: %w", s.cfg.PongTimeout, syscall.ETIMEDOUT))
+		return s.lose(fault(syscall.ETIMEDOUT, "no pong within %v", s.cfg.PongTimeout))
+	}
+	if s.link.resumes && s.window.base() > s.confirmed {
+		return s.lose(errGap)
 	}
 	return nil
 }
@@ -110,7 +125,7 @@ func (s *Stream) lose(err error) error {
 	l := s.link
 	s.link = nil
 	defer func() { s.parting, s.closing = false, false }()
-	if s.ctx.Err() == nil && !s.parting {
+	if s.ctx.Err() == nil && !s.parting && err != errGap {
 		err = l.reason(err)
 	}
 	l.close(false)
@@ -122,7 +137,7 @@ func (s *Stream) lose(err error) error {
 	if final(err) {
 		return err
 	}
-	s.dialer.kept.Store(s.window.base)
+	s.dialer.kept.Store(s.window.base())
 	s.redial = s.dialer.again(l.since, err)
 	return nil
 }

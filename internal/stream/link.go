@@ -30,8 +30,9 @@ type link struct {
 	mask    masker
 	waker   *doorbell.Waker
 	unhook  func() bool
-	since   time.Time
+	since   int64 // when it was made; times here are of clock()
 	resumes bool  // the server answered Record-Offset
+	kept    int64 // what the request had said
 	held    int64 // what it answered
 
 	control []byte      // control frames that go out with the next write
@@ -40,7 +41,7 @@ type link struct {
 
 	pinged int64        // offset that the last ping asked about
 	asked  int64        // when the first ping was sent that no pong has followed
-	pingAt atomic.Int64 // when the last ping was sent; times here are of clock()
+	pingAt atomic.Int64 // when the last ping was sent
 
 	acked  atomic.Int64 // offset that a pong confirmed, -1 before the first
 	pongAt atomic.Int64 // when the last pong came
@@ -63,9 +64,9 @@ var clockStart = time.Now()
 func clock() int64 { return int64(time.Since(clockStart)) }
 
 func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.Waker, message func([]byte, bool)) *link {
-	l := &link{ws: ws, net: ws.NetConn(), mask: mask, waker: w, since: time.Now(), readDone: make(chan struct{})}
+	l := &link{ws: ws, net: ws.NetConn(), mask: mask, waker: w, since: clock(), readDone: make(chan struct{})}
 	l.acked.Store(-1)
-	now := clock()
+	now := l.since
 	l.heard.Store(now)
 	l.pingAt.Store(now)
 	l.pongAt.Store(now)
@@ -176,7 +177,7 @@ func (l *link) queue(opcode byte, payload []byte) {
 	if need := len(l.control) + maxHeader + len(payload); need > cap(l.control) {
 		l.control = append(make([]byte, 0, 2*need), l.control...)
 	}
-	l.control = appendFrame(l.control, opcode, l.mask.key(), payload, nil)
+	l.control = appendFrame(l.control, finBit|opcode, l.mask.key(), payload)
 }
 
 // ping asks the server to confirm everything up to an offset.
@@ -287,14 +288,33 @@ func lost(err error) error {
 	var errno syscall.Errno
 	switch {
 	case errors.As(err, &closed) && closed.Code == websocket.CloseAbnormalClosure, errors.Is(err, io.EOF):
-		return fmt.Errorf("the server ended the connection: %w", syscall.EPIPE)
+		return fault(syscall.EPIPE, "the server ended it")
 	case errors.As(err, &closed):
-		return &closeError{closed.Code, fmt.Errorf("the server closed with %d %q: %w", closed.Code, closed.Text, syscall.EPIPE)}
-	case errors.As(err, &errno):
+		text := fmt.Sprintf("the server closed it with %d", closed.Code)
+		if closed.Text != "" {
+			text += fmt.Sprintf(" %q", closed.Text)
+		}
+		return &closeError{closed.Code, fault(syscall.EPIPE, "%s", text)}
+	case errors.As(err, new(*told)):
 		return err
+	case errors.As(err, &errno):
+		return errno // addresses and the call's name say nothing to a user
 	}
-	return fmt.Errorf("%w: %w", err, syscall.EPIPE)
+	return fault(syscall.EPIPE, "%v", err)
 }
+
+// fault is an error whose sentence is whole without its errno's.
+func fault(errno syscall.Errno, format string, args ...any) error {
+	return &told{fmt.Sprintf(format, args...), errno}
+}
+
+type told struct {
+	text  string
+	errno syscall.Errno
+}
+
+func (e *told) Error() string { return e.text }
+func (e *told) Unwrap() error { return e.errno }
 
 // A closeError is a close frame's code with its sentence.
 type closeError struct {

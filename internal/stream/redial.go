@@ -31,10 +31,10 @@ type redial struct {
 	last error
 }
 
-// again starts dialling. since is when the lost connection began, err why it
-// was lost.
-func (d *dialer) again(since time.Time, err error) *redial {
-	if time.Since(since) >= stableAfter {
+// again starts dialling. since is when the lost connection began, by clock(),
+// err why it was lost.
+func (d *dialer) again(since int64, err error) *redial {
+	if time.Duration(clock()-since) >= stableAfter {
 		d.failed = 0
 	}
 	r := &redial{done: make(chan struct{}), last: err}

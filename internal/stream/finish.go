@@ -82,9 +82,7 @@ func (s *Stream) settle() error {
 	if !s.closing {
 		_ = l.reason(l.readErr) // answers the server's close
 	}
-	if acked := l.acked.Load(); acked >= 0 {
-		s.confirm(acked)
-	}
+	s.heed(l)
 	var closed *websocket.CloseError
 	switch {
 	case s.confirmed == s.window.next:

@@ -105,11 +105,7 @@ func (s *Stream) attend() error {
 	if err := s.link.attend(); err != nil {
 		return s.lose(err)
 	}
-	if acked := s.link.acked.Load(); acked > s.confirmed {
-		s.answers.Store(true)
-		s.rtt.Store(s.link.rtt.Load())
-		s.confirm(acked)
-	}
+	s.heed(s.link)
 	if s.answering() && s.link.silent(s.cfg.PongTimeout) {
 		return s.lose(fault(syscall.ETIMEDOUT, "no pong within %v", s.cfg.PongTimeout))
 	}
@@ -117,6 +113,15 @@ func (s *Stream) attend() error {
 		return s.lose(errGap)
 	}
 	return nil
+}
+
+// heed acts on the pongs that have come.
+func (s *Stream) heed(l *link) {
+	if acked := l.acked.Load(); acked > s.confirmed {
+		s.answers.Store(true)
+		s.rtt.Store(l.rtt.Load())
+		s.confirm(acked)
+	}
 }
 
 // lose gives up the present connection, and dials again unless that cannot
@@ -129,6 +134,7 @@ func (s *Stream) lose(err error) error {
 		err = l.reason(err)
 	}
 	l.close(false)
+	s.heed(l) // its reader has ended: nothing comes after this
 	if s.ctx.Err() != nil {
 		return s.broken()
 	}

@@ -116,16 +116,17 @@ func (s *Stream) flush() error {
 		if n == 0 && len(s.link.control) == 0 {
 			break
 		}
+		if fresh := end - max(start, s.reached); fresh > 0 {
+			// Before the write: one that fails may have got everything there.
+			s.sent.Add(fresh)
+			s.reached = end
+		}
 		if err := s.link.write(frames); err != nil {
 			return s.lose(err)
 		}
 		if n > 0 {
 			s.window.wrote(n)
 			s.spoke = now
-			if fresh := end - max(start, s.reached); fresh > 0 {
-				s.sent.Add(fresh)
-				s.reached = end
-			}
 		}
 	}
 	s.held.Store(int64(s.window.held))

@@ -78,7 +78,7 @@ func TestABacklogThatBreaksOffHalfWayIsTakenUpThere(t *testing.T) {
 	}
 	total := 0
 	for ; total < 16<<20; total += 4096 { // while offline
-		if !s.window.full(maxHeader + 4096) && s.window.place(maxHeader+4096) {
+		if !s.window.full(maxHeader+4096) && s.window.place(maxHeader+4096) {
 			s.Put(numbers(total, 4096), nil)
 		}
 	}

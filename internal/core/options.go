@@ -59,6 +59,12 @@ var OptionTable = []Option{
 			o.OnFull = stream.OnFull(n)
 			return n >= 0
 		}},
+	{"wire", "raw or mux", "raw",
+		"How chunks travel: `raw` is a connection of one's own, and a message for each chunk; `mux` is the firmware's own wire, on which sessions share a connection.",
+		func(o *Options, value string) bool {
+			o.Mux = value == "mux"
+			return o.Mux || value == "raw"
+		}},
 	{"tls_ca", "a file of PEM certificates", "",
 		"The authorities to trust for `wss://`, in place of the system's.",
 		text(func(o *Options) *string { return &o.Access.CA })},

@@ -58,7 +58,7 @@ type dialer struct {
 	ctx    context.Context
 	waker  *doorbell.Waker
 	mask   masker // for the links; of the goroutine that writes to them
-	stream string // Record-Stream
+	stream string // Record-Stream; "": the connection is not of one stream
 	tls    *tls.Config
 	header http.Header
 	kept   atomic.Int64 // the first byte of the stream that can still be sent
@@ -97,10 +97,12 @@ func (d *dialer) dial() (*link, error) {
 	}
 	d.epoch++
 	header := d.header.Clone()
-	header.Set("Record-Stream", d.stream)
 	kept := d.kept.Load()
-	header.Set("Record-Offset", strconv.FormatInt(kept, 10))
-	header.Set("Record-Epoch", strconv.Itoa(d.epoch))
+	if d.stream != "" {
+		header.Set("Record-Stream", d.stream)
+		header.Set("Record-Offset", strconv.FormatInt(kept, 10))
+		header.Set("Record-Epoch", strconv.Itoa(d.epoch))
+	}
 	d.unhook = func() bool { return true }
 	ws, resp, err := gorilla.DialContext(ctx, bare(d.cfg.URL), header)
 	d.unhook()

@@ -9,18 +9,24 @@ import (
 	"github.com/gorilla/websocket"
 )
 
+// closeNormal says that there is no more (section 7.4.1).
+var closeNormal = []byte{websocket.CloseNormalClosure >> 8, websocket.CloseNormalClosure & 0xFF}
+
 // Finish delivers the tail: everything out, then what the service wants to
 // hear, then a close with 1000, and the server's answer to it, which it gives
 // when it has read what came before. Where the connection is lost meanwhile,
 // it does so again on the next.
 func (s *Stream) Finish() error {
+	if s.lane != nil {
+		return s.finishLane()
+	}
 	for !s.ended {
 		if err := s.part(); err != nil {
 			return err
 		}
 		var readDone chan struct{}
-		if s.link != nil {
-			readDone = s.link.readDone
+		if l, ok := s.link.(*link); ok {
+			readDone = l.readDone
 		}
 		if s.parting && !s.closing {
 			now := clock()
@@ -69,7 +75,7 @@ func (s *Stream) part() error {
 		return nil
 	}
 	s.closing = true
-	s.link.queue(opClose, []byte{websocket.CloseNormalClosure >> 8, websocket.CloseNormalClosure & 0xFF})
+	s.link.queue(opClose, closeNormal)
 	if err := s.link.write(nil); err != nil {
 		return s.lose(err)
 	}
@@ -78,11 +84,11 @@ func (s *Stream) part() error {
 
 // settle judges the end of a connection that knew the tail was over.
 func (s *Stream) settle() error {
-	l := s.link
+	l := s.link.(*link)
 	if !s.closing {
 		_ = l.reason(l.readErr) // answers the server's close
 	}
-	s.heed(l)
+	s.heed()
 	var closed *websocket.CloseError
 	switch {
 	case s.confirmed == s.window.next:

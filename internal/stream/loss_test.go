@@ -33,8 +33,8 @@ func TestAPongThatCameBeforeTheLossCounts(t *testing.T) {
 	if err := s.flush(); err != nil {
 		t.Fatal(err)
 	}
-	<-s.link.readDone
-	if acked := s.link.acked.Load(); acked != 100_000 {
+	<-s.link.(*link).readDone
+	if acked := s.link.known().acked.Load(); acked != 100_000 {
 		t.Fatal("no pong came:", acked)
 	}
 	if err := s.attend(); err != nil {

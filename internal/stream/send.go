@@ -38,12 +38,11 @@ func (s *Stream) Reserve(max int) (int, error) {
 // slide makes room for a message by letting go of the oldest ones that were
 // sent to a server which answers no pings, and so will never acknowledge them.
 func (s *Stream) slide(size int) bool {
-	l := s.link
-	if l == nil || s.answering() || s.window.waiting > 0 || !s.window.full(size) {
+	if s.link == nil || s.answering() || s.window.waiting > 0 || !s.window.full(size) {
 		return false
 	}
 	now := clock()
-	if wait := deafAfter - time.Duration(now-l.since); wait > 0 {
+	if wait := deafAfter - time.Duration(now-s.link.known().since); wait > 0 {
 		s.wakeAfter(now, wait)
 		return false
 	}
@@ -69,9 +68,16 @@ func (s *Stream) giveUp(size int) bool {
 	for limit := s.window.limit - s.window.limit/8; !s.window.empty() && (s.window.held+size > limit || s.window.base() == before); {
 		s.window.pop()
 	}
-	s.dialer.kept.Store(s.window.base())
+	s.keep()
 	s.lack(before, s.window.base())
 	return true
+}
+
+// keep notes what the next handshake may promise.
+func (s *Stream) keep() {
+	if s.lane == nil {
+		s.dialer.kept.Store(s.window.base())
+	}
 }
 
 // lack notes bytes that were given up.
@@ -113,14 +119,10 @@ func (s *Stream) flush() error {
 		}
 		now := clock()
 		s.ask(end, now)
-		if n == 0 && len(s.link.control) == 0 {
+		if n == 0 && !s.link.queued() {
 			break
 		}
-		if fresh := end - max(start, s.reached); fresh > 0 {
-			// Before the write: one that fails may have got everything there.
-			s.sent.Add(fresh)
-			s.reached = end
-		}
+		s.writing(start, end)
 		if err := s.link.write(frames); err != nil {
 			return s.lose(err)
 		}
@@ -133,20 +135,33 @@ func (s *Stream) flush() error {
 	return nil
 }
 
+// writing notes that everything from start to end is about to be written. It
+// comes before the write: one that fails may have got everything there.
+func (s *Stream) writing(start, end int64) {
+	if fresh := end - max(start, s.reached); fresh > 0 {
+		s.sent.Add(fresh)
+		s.reached = end
+	}
+}
+
 // fenced tells whether a gap is next, and the server is one that keeps an
 // account of the stream: it hears of the gap in the next handshake, which is
 // made when all that was before has arrived.
 func (s *Stream) fenced() bool {
-	return s.link.resumes && (s.window.afterGap() || s.window.base() > s.confirmed)
+	return s.link.known().resumes && (s.window.afterGap() || s.window.base() > s.confirmed)
 }
 
 // ask puts a ping behind what is written next, where one is due: to have
 // bytes acknowledged, or to see whether a silent server lives. Where none is,
 // it sees to it that the pump wakes when one will be.
 func (s *Stream) ask(end, now int64) {
-	l := s.link
+	l := s.link.known()
 	since := time.Duration(now - l.pingAt.Load())
-	due := s.cfg.PingInterval
+	idle := s.cfg.PingInterval
+	if l.shared {
+		idle = never
+	}
+	due := idle
 	if unasked := end - l.pinged; unasked > 0 && (s.answering() || time.Duration(now-l.since) < deafAfter) {
 		due = ackDelay
 		if unasked >= min(ackBytes, int64(s.window.limit/8)) {
@@ -154,9 +169,9 @@ func (s *Stream) ask(end, now int64) {
 		}
 	}
 	if since >= due {
-		l.ping(end, now)
+		s.link.ping(end, now)
 		since = 0
-		due = s.cfg.PingInterval
+		due = idle
 	}
 	if s.answering() && l.unanswered() {
 		due = min(due, since+s.cfg.PongTimeout)
@@ -165,7 +180,7 @@ func (s *Stream) ask(end, now int64) {
 	if speech := &s.cfg.Speech; speech.IdleText != "" && !s.parting {
 		silent := time.Duration(now - s.spoke)
 		if silent >= speech.IdleInterval && s.window.waiting == 0 {
-			l.queue(opText, []byte(speech.IdleText))
+			s.link.queue(opText, []byte(speech.IdleText))
 			s.spoke, silent = now, 0
 		}
 		due = min(due, max(speech.IdleInterval-silent, 0))
@@ -177,8 +192,12 @@ func (s *Stream) ask(end, now int64) {
 // connection or one before, or it said what it holds. One that is not known to
 // may never acknowledge anything.
 func (s *Stream) answering() bool {
-	return s.answers.Load() || s.link.resumes || s.link.acked.Load() >= 0
+	l := s.link.known()
+	return s.answers.Load() || l.resumes || l.acked.Load() >= 0
 }
+
+// never is a time that no stream sees the end of.
+const never = 1 << 50 * time.Nanosecond
 
 // wakeAfter has the pump woken in time. It may wake earlier as well.
 func (s *Stream) wakeAfter(now int64, d time.Duration) {

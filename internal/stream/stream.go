@@ -89,16 +89,17 @@ type Stream struct {
 
 	window  window
 	wire    wire
-	link    *link   // nil while there is no connection
+	link    carrier // nil while there is no connection
 	redial  *redial // nil while there is one
-	dialer  *dialer
-	scratch []byte // one message, unmasked
-	batch   []byte // frames made anew for a replay
-	spoke   int64  // when data or IdleText was last written
-	parting bool   // the present link was told that the tail is over
-	until   int64  // when lingering ends
-	closing bool   // the present link was sent our close frame
-	ended   bool   // the closing handshake is done
+	dialer  *dialer // of the connections; nil with a lane
+	lane    *lane   // mux: this stream's part of a shared connection
+	scratch []byte  // one message, unmasked
+	batch   []byte  // frames made anew for a replay
+	spoke   int64   // when data or IdleText was last written
+	parting bool    // the present link was told that the tail is over
+	until   int64   // when lingering ends
+	closing bool    // the present link was sent our close frame
+	ended   bool    // the closing handshake is done
 
 	reached   int64 // offset up to which everything was written once, or given up
 	confirmed int64 // offset up to which everything has arrived, or was given up
@@ -130,22 +131,33 @@ func Open(ctx context.Context, cfg Config, w *doorbell.Waker) (*Stream, error) {
 	s := &Stream{cfg: cfg, waker: w, wire: wire{mask: mask}}
 	s.window.limit = cfg.ReplayBytes
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.dialer, err = newDialer(s.ctx, cfg, w, mask, hex.EncodeToString(id[:]))
+	c, err := s.connect(hex.EncodeToString(id[:]))
 	if err != nil {
 		s.cancel()
 		return nil, err
 	}
-	l, err := s.dialer.dial()
-	if err != nil {
-		s.cancel()
-		return nil, err
-	}
-	s.alarm = time.AfterFunc(time.Hour, w.Wake)
-	if err := s.adopt(l); err != nil {
+	s.alarm = time.AfterFunc(never, w.Wake)
+	if err := s.adopt(c); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// connect makes the first connection.
+func (s *Stream) connect(id string) (carrier, error) {
+	var err error
+	if s.cfg.Mux {
+		if s.lane, err = takeLane(s.ctx, s.cfg, s.waker); err != nil {
+			return nil, err
+		}
+		s.wire.lead = s.lane.rename()
+		return s.lane, nil
+	}
+	if s.dialer, err = newDialer(s.ctx, s.cfg, s.waker, s.wire.mask, id); err != nil {
+		return nil, err
+	}
+	return s.dialer.dial()
 }
 
 // Sent is how many payload bytes were handed to a connection, each counted
@@ -182,7 +194,9 @@ func (s *Stream) Close() error {
 		s.link.close(s.ended)
 	}
 	s.cancel()
-	if s.redial != nil {
+	if s.lane != nil {
+		s.lane.leave(s.ctx)
+	} else if s.redial != nil {
 		<-s.redial.done
 		if s.redial.link != nil {
 			s.redial.link.close(false)

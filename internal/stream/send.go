@@ -181,11 +181,14 @@ func (s *Stream) ask(end, now int64, alone bool) {
 		if alone {
 			due += ackDelay / 2
 		}
-		if unasked >= min(ackBytes, int64(s.window.limit/4)) {
+		if unasked >= s.window.worthAsking() {
 			due = 0
 		}
 	}
 	if since >= due {
+		if s.window.empty() {
+			s.window.release() // nothing came for a whole interval
+		}
 		s.link.ping(end, now)
 		since = 0
 		due = idle

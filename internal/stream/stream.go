@@ -13,9 +13,12 @@ import (
 	"msprecord/internal/doorbell"
 )
 
-// A ping asks for an acknowledgement behind so many bytes, or so long after the
-// last one, whichever comes first.
-const ackBytes = 256 << 10
+// A ping asks for an acknowledgement behind so many bytes (as the window says),
+// or so long after the last one, whichever comes first.
+const (
+	leastAck = 6 << 10
+	mostAck  = 256 << 10
+)
 
 var ackDelay = 500 * time.Millisecond // shorter in tests
 

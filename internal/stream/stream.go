@@ -27,9 +27,8 @@ const (
 	// a single chunk is larger. Past it a write gains nothing on loopback.
 	batchSize = 64 << 10
 
-	// deafAfter is how long a full window, all of it sent, waits for the first
-	// pong of a connection before it takes the server for one that answers no
-	// pings.
+	// deafAfter is how long the first pong of a connection may be late before
+	// the server is taken for one that answers no pings.
 	deafAfter = time.Second
 )
 

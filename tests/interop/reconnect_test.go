@@ -24,6 +24,9 @@ const returning = 90 * time.Second
 
 var recorderOnce sync.Once
 
+// fodder is more than any recording is fed.
+var fodder = sync.OnceValue(func() []byte { return noise(32 << 20) })
+
 // recorder returns the example wsrec, which sends what it reads on its
 // standard input.
 func recorder(t *testing.T) string {
@@ -40,7 +43,6 @@ func recorder(t *testing.T) string {
 type recording struct {
 	*process
 	in   io.WriteCloser
-	data []byte // more than it will be fed
 	fed  atomic.Int64
 	stop chan struct{}
 	done chan struct{} // closed when nothing more is fed
@@ -57,14 +59,14 @@ func feed(t *testing.T, period time.Duration, url string, env []string, before .
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &recording{process: start(t, cmd), in: in, data: noise(64 << 20), stop: make(chan struct{}), done: make(chan struct{})}
+	r := &recording{process: start(t, cmd), in: in, stop: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(r.done)
 		defer in.Close()
 		tick := time.NewTicker(period)
 		defer tick.Stop()
-		for from := 0; from < len(r.data); {
-			n, err := in.Write(r.data[from:min(from+2560, len(r.data))])
+		for data, from := fodder(), 0; from < len(data); {
+			n, err := in.Write(data[from:min(from+2560, len(data))])
 			from += n
 			r.fed.Store(int64(from))
 			if err != nil {
@@ -89,7 +91,7 @@ func (r *recording) end() []byte {
 		r.t.Errorf("wsrec ended with %d", code)
 	}
 	<-r.done
-	fed := r.data[:r.fed.Load()]
+	fed := fodder()[:r.fed.Load()]
 	if want := fmt.Sprintf("%d bytes read, %d arrived, 0 dropped", len(fed), len(fed)); !strings.Contains(r.errors(), want) {
 		r.t.Errorf("wsrec does not say %q", want)
 	}

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -133,7 +134,15 @@ func (n *nginx) start() *process {
 	cmd := exec.Command(n.program, "-e", "stderr", "-p", n.dir, "-c", filepath.Join(n.dir, "nginx.conf"))
 	cmd.ExtraFiles = []*os.File{n.socket}
 	cmd.Env = append(os.Environ(), "NGINX=3;")
-	return start(n.t, cmd)
+	p := start(n.t, cmd)
+	n.t.Cleanup(func() { // before it is killed: its worker would not hear of that
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.done:
+		case <-time.After(patience):
+		}
+	})
+	return p
 }
 
 const nginxConf = `

@@ -107,6 +107,7 @@ func TestEveryByteIsStoredOnceThoughTheReceiverIsKilled(t *testing.T) {
 		cfg := faultyConfig(t, "ws://"+r.addr+"/"+name)
 		// Slow on a busy machine is not dead.
 		cfg.ConnectTimeout, cfg.PingInterval, cfg.PongTimeout = 5*time.Second, time.Second, 10*time.Second
+		cfg.ReplayBytes <<= 4 * i // up to 16 MiB, more than the sockets take in one write
 		s := open(t, ctx, cfg)
 		streams[i], ends[i] = s, make(chan poured, 1)
 		pouring.Go(func() {

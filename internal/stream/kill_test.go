@@ -128,11 +128,15 @@ func TestEveryByteIsStoredOnceThoughTheReceiverIsKilled(t *testing.T) {
 	})
 	for n := range *kills {
 		// Some way into the stream, or while all of them come back.
-		s := streams[rng.IntN(len(streams))]
+		which := rng.IntN(len(streams))
+		s := streams[which]
 		from, far := s.Delivered(), int64(rng.IntN(4))*int64(rng.IntN(100_000))
 		for deadline := time.Now().Add(30 * time.Second); s.Delivered() < from+far; time.Sleep(100 * time.Microsecond) {
+			if len(ends[which]) > 0 {
+				t.Fatalf("before kill %d: %s: %v", n, names[which], (<-ends[which]).err)
+			}
 			if time.Now().After(deadline) {
-				t.Fatalf("before kill %d: no stream gets on: %d bytes delivered, %+v", n, s.Delivered(), s.Figures())
+				t.Fatalf("before kill %d: %s does not get on: %d bytes delivered, %+v", n, names[which], s.Delivered(), s.Figures())
 			}
 		}
 		for range rng.IntN(5000) {

@@ -44,17 +44,9 @@ func (s *Stream) slide(size int) bool {
 	if s.link == nil || s.answering() || s.window.waiting > 0 || !s.window.full(size) {
 		return false
 	}
-	if l := s.link.known(); !l.deaf {
-		now := clock()
-		wait := deafAfter - time.Duration(now-max(l.since, s.spoke))
-		if !s.link.drained() {
-			wait = deafAfter
-		}
-		if wait > 0 {
-			s.wakeAfter(now, wait)
-			return false
-		}
-		l.deaf = true
+	if now := clock(); !s.deaf(now) {
+		s.wakeAfter(now, deafAfter/4)
+		return false
 	}
 	for s.window.full(size) {
 		s.window.pop()
@@ -176,16 +168,19 @@ func (s *Stream) ask(end, now int64, alone bool) {
 		idle = never
 	}
 	due := idle
-	if unasked := end - l.pinged; unasked > 0 && (s.answering() || time.Duration(now-l.since) < deafAfter) {
+	if unasked := end - l.pinged; unasked > 0 && (s.answering() || !s.deaf(now)) {
 		due = ackDelay
 		if alone {
 			due += ackDelay / 2
 		}
-		if unasked >= min(ackBytes, int64(s.window.limit/4)) {
+		if unasked >= s.window.worthAsking() {
 			due = 0
 		}
 	}
 	if since >= due {
+		if s.window.empty() {
+			s.window.release() // nothing came for a whole interval
+		}
 		s.link.ping(end, now)
 		since = 0
 		due = idle
@@ -211,6 +206,17 @@ func (s *Stream) ask(end, now int64, alone bool) {
 func (s *Stream) answering() bool {
 	l := s.link.known()
 	return s.answers.Load() || l.resumes || l.acked.Load() >= 0
+}
+
+// deaf tells whether the server is taken for one that answers no pings: it has
+// answered none, though one was sent deafAfter ago, and everything since has
+// left.
+func (s *Stream) deaf(now int64) bool {
+	l := s.link.known()
+	if !l.deaf && l.unanswered() && time.Duration(now-max(l.asked, s.spoke)) >= deafAfter && s.link.drained() {
+		l.deaf = true
+	}
+	return l.deaf
 }
 
 // never is a time that no stream sees the end of.

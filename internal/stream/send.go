@@ -18,7 +18,7 @@ func (s *Stream) Reserve(max int) (int, error) {
 		if s.skipping {
 			return max, nil
 		}
-		if s.window.waiting < batchSize || s.link == nil {
+		if w := s.window.waiting; w == 0 || w+size <= batchSize || s.link == nil {
 			if !s.window.full(size) && s.window.place(size) {
 				return max, nil
 			}

@@ -232,9 +232,10 @@ func pour(s *Stream, more func() bool) (total int, err error) {
 }
 
 func faultyConfig(t *testing.T, url string) Config {
-	first, longest, delay := firstBackoff, longestBackoff, ackDelay
-	firstBackoff, longestBackoff, ackDelay = time.Millisecond, 4*time.Millisecond, 50*time.Millisecond
-	t.Cleanup(func() { firstBackoff, longestBackoff, ackDelay = first, longest, delay })
+	if first, longest, delay := firstBackoff, longestBackoff, ackDelay; first != time.Millisecond {
+		firstBackoff, longestBackoff, ackDelay = time.Millisecond, 4*time.Millisecond, 50*time.Millisecond
+		t.Cleanup(func() { firstBackoff, longestBackoff, ackDelay = first, longest, delay })
+	}
 	cfg := config(t, url)
 	cfg.PingInterval, cfg.PongTimeout = 50*time.Millisecond, 100*time.Millisecond
 	cfg.ConnectTimeout = 300 * time.Millisecond

@@ -174,6 +174,9 @@ func (s *Stream) finishLane() error {
 			if s.confirmed == s.window.next || !s.answering() && s.deaf(now) {
 				break
 			}
+			if s.expect() {
+				continue
+			}
 			s.wakeAfter(now, deafAfter/4)
 		}
 		select {

@@ -30,12 +30,21 @@ func (s *Stream) Reserve(max int) (int, error) {
 		if s.slide(size) || s.giveUp(size) || s.window.held+s.window.waiting != before {
 			continue
 		}
+		if s.expect() {
+			continue
+		}
 		select {
 		case <-s.waker.C:
 		case <-s.ctx.Done():
 			return 0, s.broken()
 		}
 	}
+}
+
+// expect has the next pong wake the stream; else it is heeded when there is
+// something to do. True: one may have come just before, look again.
+func (s *Stream) expect() bool {
+	return s.link != nil && !s.link.known().eager.Swap(true)
 }
 
 // slide makes room for a message by letting go of the oldest ones that were
@@ -115,6 +124,9 @@ func (s *Stream) flush() error {
 		frames, n, start, end := s.window.span()
 		switch {
 		case s.fenced():
+			if s.expect() {
+				s.waker.Wake()
+			}
 			frames, n, end = nil, 0, s.reached
 		case n == 0:
 			s.reached = end

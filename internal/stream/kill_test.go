@@ -103,10 +103,12 @@ func TestEveryByteIsStoredOnceThoughTheReceiverIsKilled(t *testing.T) {
 	names := []string{"mic.pcm", "ref.pcm", "proc.pcm"}
 	streams := make([]*Stream, len(names))
 	ends := make([]chan poured, len(names))
+	common := faultyConfig(t, "ws://"+r.addr)
+	// Slow on a busy machine is not dead.
+	common.ConnectTimeout, common.PingInterval, common.PongTimeout = 5*time.Second, time.Second, 10*time.Second
 	for i, name := range names {
-		cfg := faultyConfig(t, "ws://"+r.addr+"/"+name)
-		// Slow on a busy machine is not dead.
-		cfg.ConnectTimeout, cfg.PingInterval, cfg.PongTimeout = 5*time.Second, time.Second, 10*time.Second
+		cfg := common
+		cfg.URL = common.URL.JoinPath(name)
 		cfg.ReplayBytes <<= 4 * i // up to 16 MiB, more than the sockets take in one write
 		s := open(t, ctx, cfg)
 		streams[i], ends[i] = s, make(chan poured, 1)

@@ -54,7 +54,9 @@ func takeLane(ctx context.Context, cfg Config, w *doorbell.Waker) (*lane, error)
 		case <-r.done:
 			err = r.err
 		case <-timer.C:
-			err = fmt.Errorf("connecting to %s: no connection within %v (%v): %w", shared.Redacted(), cfg.ConnectTimeout, r.lastError(), syscall.ETIMEDOUT)
+			if err = r.lastError(); err == nil {
+				err = fault(syscall.ETIMEDOUT, "connecting to %s: no answer within %v: check address and port, or raise connect_timeout", shared.Redacted(), cfg.ConnectTimeout)
+			}
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}

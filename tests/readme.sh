@@ -63,7 +63,7 @@ for program in ./hello_record build/hello_record build-examples/hello_record; do
     rm -f "$work/recordings/tone.wav"
     "$program" "${url}tone.wav" || fail "$program failed"
     for _ in {1..100}; do
-        [ "$(stat -c %s "$work/recordings/tone.wav" 2>/dev/null)" = $((44 + 3 * 16000 * 2)) ] && continue 2
+        [ "$(stat -c %s "$work/recordings/tone.wav" 2>/dev/null)" = $((80 + 3 * 16000 * 2)) ] && continue 2
         sleep 0.05
     done
     fail "$program: tone.wav is not three seconds long"

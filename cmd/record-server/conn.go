@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
+
+	"msprecord/cmd/record-server/archive"
 )
 
 // conn is one WebSocket. All but goAway runs on its handler's goroutine.
@@ -25,17 +27,18 @@ type conn struct {
 	format format
 	mux    bool
 
-	streams []*stream
-	byName  map[string]*stream // mux: by the name in its messages
-	cur     *stream            // the one that buf is for
-	buf     []byte
-	from    int // buf[from:to] is not in a file yet
-	to      int
-	head    [maxName + 1]byte
-	texts   int64
-	line    *line // of a raw stream that can be resumed
-	whole   bool  // closed with 1000, all being stored
-	evicted bool  // under server.mu: a newer connection has its stream
+	streams  []*stream
+	byName   map[string]*stream // mux: by the name in its messages
+	cur      *stream            // the one that buf is for
+	buf      []byte
+	from     int // buf[from:to] is not in a file yet
+	to       int
+	head     [archive.MaxName + 1]byte
+	texts    int64
+	line     *line // of a raw stream that can be resumed
+	admitted int   // streams that the gate counts
+	whole    bool  // closed with 1000, all being stored
+	evicted  bool  // under server.mu: a newer connection has its stream
 
 	fault *fault
 	away  sync.Once
@@ -64,13 +67,13 @@ func (c *conn) run() {
 	sock := c.ws.NetConn().(*socket)
 	defer sock.Close()
 	sock.beforeRead = c.flush
-	c.ws.SetReadLimit(maxMessage)
+	c.ws.SetReadLimit(c.srv.gate.limits.message)
 	c.ws.SetPingHandler(c.ping)
 	c.ws.SetCloseHandler(c.closed)
 
 	err := c.receive()
 	if errors.Is(err, websocket.ErrReadLimit) {
-		c.fail(websocket.CloseMessageTooBig, "a message is longer than %d bytes", maxMessage)
+		c.fail(websocket.CloseMessageTooBig, "a message is longer than %d bytes", c.srv.gate.limits.message)
 	}
 	c.finish(false)
 	how, ok := c.outcome(err)
@@ -78,9 +81,11 @@ func (c *conn) run() {
 		c.srv.detach(c, how, ok)
 	} else {
 		for _, st := range c.streams {
-			c.srv.status.ended(st, how, ok)
+			c.srv.over(st, how, ok)
 		}
 	}
+	c.srv.gate.leave(c.peer, c.admitted)
+	c.admitted = 0
 	if len(c.streams) == 0 && !ok {
 		c.srv.status.say("%s  %s", c.peer, how)
 	}
@@ -177,7 +182,11 @@ func (c *conn) use(name []byte) error {
 			return c.fail(websocket.ClosePolicyViolation, "more than %d streams on one connection", maxStreams)
 		}
 		asked := string(name)
-		var err error
+		err := c.srv.gate.admit(c.peer, false)
+		if err != nil {
+			return c.fail(websocket.CloseTryAgainLater, "%s", err)
+		}
+		c.admitted++
 		if st, err = c.srv.open(asked, c.peer, c.format); err != nil {
 			code := websocket.CloseInternalServerErr
 			if httpStatus(err) == http.StatusBadRequest {
@@ -187,7 +196,7 @@ func (c *conn) use(name []byte) error {
 		}
 		c.byName[asked] = st
 		c.streams = append(c.streams, st)
-		c.srv.status.started(st)
+		c.srv.started(st)
 	}
 	if st != c.cur {
 		if err := c.flush(); err != nil {

@@ -19,6 +19,9 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"msprecord/cmd/record-server/archive"
+	"msprecord/cmd/record-server/pcm"
 )
 
 // patience is how long a test waits for what should happen at once.
@@ -88,6 +91,11 @@ func start(t *testing.T) *rig {
 
 func startIn(t *testing.T, dir string) *rig {
 	t.Helper()
+	return startWith(t, dir, config{format: mono16, limits: limits{message: maxMessage}})
+}
+
+func startWith(t *testing.T, dir string, c config) *rig {
+	t.Helper()
 	st, err := openStore(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -100,10 +108,10 @@ func startIn(t *testing.T, dir string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := newServer(st, status, mono16, false)
+	srv := newServer(st, status, c)
 	h := &http.Server{Handler: srv, ReadHeaderTimeout: patience}
 	served := make(chan struct{})
-	go func() { h.Serve(listener{ln.(*net.TCPListener)}); close(served) }()
+	go func() { h.Serve(listener{TCPListener: ln.(*net.TCPListener), gate: srv.gate}); close(served) }()
 	t.Cleanup(func() {
 		h.Close()
 		srv.stop()
@@ -211,7 +219,7 @@ func TestRawStreamIsStored(t *testing.T) {
 		shut(t, c, websocket.CloseNormalClosure)
 		// Complete with the close answered, not some time later.
 		w, err := parseWAV(r.file(t, name))
-		if err != nil || !bytes.Equal(w.data, sound) || w.format != (format{8000, 2, 16}) {
+		if err != nil || !bytes.Equal(w.data, sound) || w.format != (of(8000, 2, 16)) {
 			t.Errorf("%s: %v, %d bytes, %v", name, err, len(w.data), w.format)
 		}
 		r.out.wait(t, name, "started, from 127.0.0.1:")
@@ -263,7 +271,7 @@ func TestMuxStreamsAreTakenApart(t *testing.T) {
 				got := r.file(t, name)
 				if strings.HasSuffix(name, ".wav") {
 					w, err := parseWAV(got)
-					if err != nil || w.bits != 8 {
+					if err != nil || w.Bits != 8 {
 						t.Errorf("%s: %v, %v", name, err, w.format)
 					}
 					got = w.data
@@ -279,8 +287,8 @@ func TestMuxStreamsAreTakenApart(t *testing.T) {
 
 func TestHeaderOfTheSenderSplitOverMessages(t *testing.T) {
 	r := start(t)
-	var h [wavHeaderSize]byte
-	mono16.header(&h, 0)
+	var h [pcm.HeaderSize]byte
+	mono16.Header(&h, 0)
 	whole := append(h[:], samples(1000)...)
 	c := r.dial(t, "/mic.wav")
 	for _, p := range [][]byte{whole[:1], whole[1:3], whole[3:]} {
@@ -416,7 +424,7 @@ func TestMuxMessagesThatAreRefused(t *testing.T) {
 		{"\x00x", "empty"},
 		{"mic\x1b.wav\x00x", "U+001B"},
 		{"no zero byte", "no zero byte"},
-		{strings.Repeat("n", maxName+1), "no zero byte in its first"},
+		{strings.Repeat("n", archive.MaxName+1), "no zero byte in its first"},
 		{strings.Repeat("n", 100_000), "no zero byte in its first"},
 	} {
 		ws := r.dial(t, "/")
@@ -430,7 +438,7 @@ func TestMuxMessagesThatAreRefused(t *testing.T) {
 		send(t, ws, fmt.Appendf(nil, "many/%d\x00x", i))
 	}
 	expectClose(t, ws, websocket.ClosePolicyViolation, "more than 256 streams")
-	if left, _ := os.ReadDir(filepath.Join(r.dir, "many")); len(left) != maxStreams {
+	if left, _ := os.ReadDir(filepath.Join(r.dir, "many")); len(left) != 2*maxStreams { // a note beside each
 		t.Errorf("%d files", len(left))
 	}
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 package main
 
 import (
@@ -9,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"msprecord/cmd/record-server/archive"
 )
 
 const (
@@ -19,34 +23,31 @@ const (
 	completeLife = 10 * time.Minute
 )
 
-// gap is a part of a stream that its sender could not keep.
-type gap struct {
-	Offset int64 `json:"offset"` // in the stream, other gaps counted in
-	Length int64 `json:"length"`
-}
-
 // ledger is what must be known of a stream to go on with it after this
 // process has ended, however it did. How much is stored is not in it: the
 // length of the file says that, and can't contradict itself.
 type ledger struct {
-	Asked      string `json:"asked"`
-	Name       string `json:"name"`   // the file
-	Header     bool   `json:"header"` // the file begins with a WAV header of ours
-	Rate       int    `json:"rate"`
-	Channels   int    `json:"channels"`
-	Bits       int    `json:"bits"`
-	Epoch      int64  `json:"epoch"` // the highest seen
-	Reconnects int64  `json:"reconnects"`
-	Gaps       []gap  `json:"gaps,omitempty"`
-	Complete   bool   `json:"complete,omitempty"`
-	Stored     int64  `json:"stored,omitempty"` // once complete: payload, without a pad
+	Asked      string        `json:"asked"`
+	Name       string        `json:"name"`             // the file, the last if there are several
+	Part       int           `json:"part,omitempty"`   // how many came before it
+	Before     int64         `json:"before,omitempty"` // payload in those
+	Header     bool          `json:"header"`           // the file begins with a WAV header of ours
+	Rate       int           `json:"rate"`
+	Channels   int           `json:"channels"`
+	Bits       int           `json:"bits"`
+	Float      bool          `json:"float,omitempty"`
+	Epoch      int64         `json:"epoch"` // the highest seen
+	Reconnects int64         `json:"reconnects"`
+	Gaps       []archive.Gap `json:"gaps,omitempty"`
+	Complete   bool          `json:"complete,omitempty"`
+	Stored     int64         `json:"stored,omitempty"` // once complete: payload, without a pad
 
 	id    string
 	store *store
 }
 
 // note adds a gap, or makes the last one longer where nothing lies between.
-func (l *ledger) note(g gap) {
+func (l *ledger) note(g archive.Gap) {
 	if n := len(l.Gaps); n > 0 && l.Gaps[n-1].Offset+l.Gaps[n-1].Length == g.Offset {
 		l.Gaps = slices.Clone(l.Gaps) // a status line may be reading the old ones
 		l.Gaps[n-1].Length += g.Length
@@ -100,13 +101,15 @@ func (s *store) ledger(id string) (*ledger, error) {
 		return nil, fmt.Errorf("cannot read the state of stream %s: %w", id, cause(err))
 	}
 	l := &ledger{id: id, store: s}
-	if json.Unmarshal(p, l) != nil || checkName(l.Name) != nil || l.format().check() != nil {
+	if json.Unmarshal(p, l) != nil || archive.CheckName(l.Name) != nil || l.format().Check() != nil {
 		return nil, nil
 	}
 	return l, nil
 }
 
-func (l *ledger) format() format { return format{l.Rate, l.Channels, l.Bits} }
+func (l *ledger) format() format {
+	return format{Rate: l.Rate, Channels: l.Channels, Bits: l.Bits, Float: l.Float}
+}
 
 // sweep removes the ledgers that no one will ask for. Call it before there are
 // connections.

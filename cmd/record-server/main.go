@@ -14,6 +14,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -38,47 +39,11 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// config is the command line.
-type config struct {
-	addr   string
-	dir    string
-	raw    bool
-	format format
-}
-
-// parse returns an error that names the flag at fault.
-func parse(args []string, stderr io.Writer) (config, error) {
-	var c config
-	fs := flag.NewFlagSet("record-server", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	fs.StringVar(&c.addr, "addr", "127.0.0.1:9090", "listen on this `host:port`; port 0 takes a free one")
-	fs.StringVar(&c.dir, "dir", "recordings", "store in this `directory`, made where it is missing")
-	fs.BoolVar(&c.raw, "raw", false, "store .wav streams as they come too, without a header")
-	fs.IntVar(&c.format.rate, "rate", 16000, "sample rate in `Hz` of .wav streams whose URL has no rate=")
-	fs.IntVar(&c.format.channels, "channels", 1, "their `number` of channels, where there is no channels=")
-	fs.IntVar(&c.format.bits, "bits", 16, "`bits` of a sample, where there is no bits=: 8, 16, 24 or 32")
-	err := fs.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(stderr, "record-server stores streams that come over WebSockets.\n\nusage: record-server [flags]")
-		fs.SetOutput(stderr)
-		fs.PrintDefaults()
-		return c, err
-	case err != nil:
-		return c, err
-	case fs.NArg() > 0:
-		return c, fmt.Errorf("unexpected argument %q; the directory is given with -dir", fs.Arg(0))
-	case c.dir == "":
-		return c, errors.New("-dir: is empty")
-	}
-	if err := c.format.check(); err != nil {
-		return c, fmt.Errorf("-%w", err)
-	}
-	return c, nil
-}
-
 // run is the program: it serves until ctx ends and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && tools[args[0]] != nil {
+		return runTool(args[0], args[1:], stdout, stderr)
+	}
 	cfg, err := parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -93,6 +58,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	defer st.close()
+	free, unlock, err := lockDir(st.root, unix.LOCK_SH)
+	switch {
+	case err != nil: // a file system without locks
+	case !free:
+		fmt.Fprintf(stderr, "record-server: -dir %s: record-server verify is at work there\n", cfg.dir)
+		return 1
+	default:
+		defer unlock()
+	}
+	scheme := "ws"
+	var secure *tls.Config
+	if cfg.cert != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.cert, cfg.key)
+		if err != nil {
+			fmt.Fprintf(stderr, "record-server: -tls-cert %s, -tls-key %s: %v\n", cfg.cert, cfg.key, err)
+			return 1
+		}
+		secure = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}
+		scheme = "wss"
+	}
 	ln, err := net.Listen("tcp", cfg.addr)
 	if err != nil {
 		fmt.Fprintf(stderr, "record-server: -addr %s: cannot listen there: %v\n", cfg.addr, cause(err))
@@ -100,13 +85,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 
 	status := newStatus(stdout, time.Now, func() int { return height(stdout) })
+	if status.json = cfg.json; cfg.json {
+		status.rows = func() int { return 0 }
+	}
 	quiet := make(chan struct{})
 	drawn := make(chan struct{})
 	go func() { status.run(quiet); close(drawn) }()
-	status.say("listening on ws://%s/ storing in %s", ln.Addr(), cfg.dir)
+	status.listening(fmt.Sprintf("%s://%s/", scheme, ln.Addr()), cfg.dir)
 
 	st.sweep(time.Now())
-	srv := newServer(st, status, cfg.format, cfg.raw)
+	srv := newServer(st, status, cfg)
 	h := &http.Server{
 		Handler:           srv,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -117,7 +105,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		ErrorLog:          log.New(status, "", 0),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- h.Serve(listener{ln.(*net.TCPListener)}) }()
+	go func() { failed <- h.Serve(listener{ln.(*net.TCPListener), srv.gate, secure}) }()
 	code := 0
 	select {
 	case <-ctx.Done():

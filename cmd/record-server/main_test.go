@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"msprecord/cmd/record-server/pcm"
 )
 
 // With this in its environment the test binary is the program itself, so the
@@ -93,7 +95,7 @@ func TestKillLeavesAValidWAV(t *testing.T) {
 			t.Fatal(err)
 		}
 		w, err := parseWAV(file)
-		stored := len(file) - wavHeaderSize
+		stored := len(file) - pcm.HeaderSize
 		t.Logf("chunks of %d: sent %d, stored %d, in the header %d", chunk, n, stored, len(w.data))
 		switch {
 		case err != nil:

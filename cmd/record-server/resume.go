@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 package main
 
 import (
@@ -9,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"msprecord/cmd/record-server/archive"
+	"msprecord/cmd/record-server/live"
 )
 
 // Resuming. A sender that names its stream may lose the connection, or this
@@ -99,10 +104,14 @@ func (s *server) attach(c *conn, cl *claim, asked string) (offset int64, err err
 	if err != nil {
 		return 0, err
 	}
+	e := s.lines[cl.id]
+	if err := s.gate.admit(c.peer, e != nil && e.conn != nil); err != nil {
+		return 0, err
+	}
+	c.admitted++
 	if l != nil && cl.epoch <= l.Epoch {
 		return 0, &refusal{http.StatusConflict, fmt.Sprintf("%s %d: connection %d of this stream was here already; count up with each one", epochHeader, cl.epoch, l.Epoch)}
 	}
-	e := s.lines[cl.id]
 	if e != nil {
 		// From here on the older connection stores nothing. So what is counted
 		// below stays right, and what it had read but not stored comes again.
@@ -122,7 +131,7 @@ func (s *server) attach(c *conn, cl *claim, asked string) (offset int64, err err
 			e = nil
 		}
 		f := c.format
-		l = &ledger{Asked: asked, Name: st.name, Header: st.wav, Rate: f.rate, Channels: f.channels, Bits: f.bits, id: cl.id, store: s.store}
+		l = &ledger{Asked: asked, Name: st.name, Header: st.wav, Rate: f.Rate, Channels: f.Channels, Bits: f.Bits, Float: f.Float, id: cl.id, store: s.store}
 	} else {
 		l.Reconnects++
 	}
@@ -130,13 +139,21 @@ func (s *server) attach(c *conn, cl *claim, asked string) (offset int64, err err
 	offset = st.bytes.Load() + l.missing()
 	lost := max(cl.offset-offset, 0)
 	if lost > 0 {
-		l.note(gap{offset, lost})
+		l.note(archive.Gap{Offset: offset, Length: lost})
 		offset = cl.offset
 	}
 	if offset != st.bytes.Load() {
 		st.got = len(st.first) // what comes next is not the stream's beginning
 	}
 	st.ledger, st.gaps, st.reconnects = l, l.Gaps, l.Reconnects
+	st.from = offset
+	if !fresh {
+		var before *stream
+		if e != nil {
+			before = e.st
+		}
+		st.goOn(s.store.root, before, offset)
+	}
 	if err := l.save(); err != nil {
 		st.finish()
 		if fresh {
@@ -171,6 +188,8 @@ func (s *server) openAgain(c *conn, l *ledger, asked string) (st *stream, fresh 
 			st, err = resumeStream(f, l, c.peer, s.status.now())
 			if err != nil {
 				f.Close()
+			} else {
+				st.rotate = s.rotation()
 			}
 			return st, false, err
 		}
@@ -207,7 +226,7 @@ func (s *server) takeOver(e *line) {
 		old.evict()
 	}
 	s.mu.Unlock()
-	s.leave(e, "lost: "+errTakenOver.Error())
+	s.leave(e, "lost: "+errTakenOver.Error(), true)
 }
 
 // evict makes the receiving goroutine return; it may have waited for a peer
@@ -223,11 +242,19 @@ func (s *server) joined(c *conn) {
 		return // a newer one was quick
 	}
 	if e.shown == nil {
-		s.status.started(e.st)
+		s.started(e.st)
 	} else {
-		s.status.resumed(e.shown, e.st)
+		s.resumed(e.shown, e.st)
 	}
 	e.shown = e.st
+	past := live.Past{Reconnects: e.st.reconnects, Gaps: len(e.st.gaps)}
+	for _, g := range e.st.gaps {
+		past.Missing += g.Length
+	}
+	if past.Reconnects > 0 {
+		past.Resumed = e.st.from
+	}
+	e.st.live.Back(e.st.peer, past)
 }
 
 // unanswered undoes what it can of a handshake that went wrong after attach.
@@ -248,7 +275,7 @@ func (s *server) unanswered(c *conn) {
 	case e.shown == nil:
 		delete(s.lines, e.id)
 	default:
-		s.leave(e, "lost: a handshake failed")
+		s.leave(e, "lost: a handshake failed", false)
 	}
 }
 
@@ -270,15 +297,17 @@ func (s *server) detach(c *conn, how string, ok bool) {
 	case c.fault != nil, stopping:
 		s.end(e, how, ok)
 	default:
-		s.leave(e, how)
+		s.leave(e, how, false)
 	}
 }
 
-// leave keeps a line for its sender to come back.
-func (s *server) leave(e *line, how string) {
+// leave keeps a line for its sender to come back, as it has if it is replaced.
+func (s *server) leave(e *line, how string, replaced bool) {
 	e.conn, e.how = nil, how
 	if e.shown != nil {
-		s.status.away(e.shown, how)
+		s.status.away(e.shown, how, replaced)
+		e.shown.live.Away(how)
+		e.st.ended(how)
 	}
 	if e.timer == nil {
 		e.timer = time.AfterFunc(s.awayTime, func() {
@@ -300,8 +329,22 @@ func (s *server) end(e *line, how string, ok bool) {
 		e.timer.Stop()
 	}
 	if e.shown != nil {
-		s.status.ended(e.shown, how, ok)
+		s.over(e.shown, how, ok)
+		e.st.ended(how)
 	}
+}
+
+// resumed goes on showing old as st.
+func (s *server) resumed(old, st *stream) {
+	s.status.resumed(old, st)
+	st.live = old.live
+	if st.now != old.now {
+		st.live.Rename(st.now)
+	}
+	s.mu.Lock()
+	delete(s.files, old.now)
+	s.files[st.now] = st
+	s.mu.Unlock()
 }
 
 // endAll writes the lines of streams whose senders are away.

@@ -18,6 +18,9 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"msprecord/cmd/record-server/archive"
+	"msprecord/cmd/record-server/pcm"
 )
 
 const testID = "00112233445566778899aabbccddeeff"
@@ -97,8 +100,12 @@ func TestResumeGoesOnWhereTheFileEnds(t *testing.T) {
 				t.Error("another file was made")
 			}
 			line := r.out.wait(t, name, " 200000 bytes ", "closed, reconnected 2 times")
-			if n := strings.Count(r.out.String(), name); n != 2 {
-				t.Errorf("%d lines, the last %q", n, line)
+			// One where it began and one where it ended; a connection that was
+			// missed before the next one came has told so, and then of its end.
+			n := strings.Count(r.out.String(), name)
+			away, back := strings.Count(r.out.String(), name+"  away, "), strings.Count(r.out.String(), name+"  back, ")
+			if n != 2+away+back || away != back {
+				t.Errorf("%d lines, %d of them away and %d back, the last %q", n, away, back, line)
 			}
 		}
 	}
@@ -119,7 +126,7 @@ func TestTakeOverOfAHalfOpenConnection(t *testing.T) {
 	old.NetConn().Write(frame(2, true, sound[3000:9000]))
 	old.NetConn().Write(frame(9, true, []byte("count")))
 	ends(old)
-	if got := len(r.file(t, "mic.wav")) - wavHeaderSize; got != held {
+	if got := len(r.file(t, "mic.wav")) - pcm.HeaderSize; got != held {
 		t.Errorf("%d bytes are there, %d were answered", got, held)
 	}
 	send(t, c, sound[held:])
@@ -258,7 +265,7 @@ func TestManyGapsMakeNoLongLine(t *testing.T) {
 	st := &stream{name: "a", asked: "a"}
 	l := &ledger{}
 	for i := range 6 {
-		l.note(gap{int64(i * 100), 10})
+		l.note(archive.Gap{Offset: int64(i * 100), Length: 10})
 	}
 	st.gaps = l.Gaps
 	const want = ", gap of 10 bytes at 0, gap of 10 bytes at 100, gap of 10 bytes at 200, 3 gaps more of 30 bytes"
@@ -303,8 +310,8 @@ func TestHeaderThatTrailsIsMended(t *testing.T) {
 		r.stop()
 		// As a kill leaves it: samples that the header does not cover.
 		file := r.file(t, "mic.wav")
-		var h [wavHeaderSize]byte
-		mono16.header(&h, 0)
+		var h [pcm.HeaderSize]byte
+		mono16.Header(&h, 0)
 		copy(file, h[:])
 		if stored == 0 {
 			file = nil // or even before the header
@@ -325,8 +332,8 @@ func TestHeaderThatTrailsIsMended(t *testing.T) {
 }
 
 func TestHeaderOfTheSenderOverReconnects(t *testing.T) {
-	var h [wavHeaderSize]byte
-	mono16.header(&h, 0) // the same as ours would be
+	var h [pcm.HeaderSize]byte
+	mono16.Header(&h, 0) // the same as ours would be
 	whole := append(h[:], samples(1000)...)
 	for cut := range 50 {
 		for _, restart := range []bool{false, true} {
@@ -402,7 +409,7 @@ func TestCompleteStreamsAreForgotten(t *testing.T) {
 	}
 	shut(t, c, websocket.CloseNormalClosure)
 	r.out.wait(t, "mic.wav", "closed, reconnected 1 time")
-	if file := r.file(t, "mic.wav"); len(file) != wavHeaderSize+102 || !bytes.Equal(payload(t, "mic.wav", file), samples(101)) {
+	if file := r.file(t, "mic.wav"); len(file) != pcm.HeaderSize+102 || !bytes.Equal(payload(t, "mic.wav", file), samples(101)) {
 		t.Errorf("%d bytes", len(file))
 	}
 	r.forget(testID)
@@ -449,6 +456,19 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+func TestPlainOutputTellsAtOnceThatASenderIsAway(t *testing.T) {
+	r := start(t)
+	c, _ := r.again(t, "/mic.pcm", 0, 0)
+	send(t, c, samples(10))
+	ping(t, c)
+	c.NetConn().Close()
+	r.out.wait(t, "mic.pcm  away, lost: the peer went away", "; at 10 bytes, waiting for it to come back")
+	c, _ = r.again(t, "/mic.pcm", 0, 1)
+	r.out.wait(t, "mic.pcm  back, from 127.0.0.1:", ", at 10 bytes")
+	shut(t, c, websocket.CloseNormalClosure)
+	r.out.wait(t, "mic.pcm", "closed, reconnected 1 time")
+}
+
 func TestASenderThatStaysAwayGetsItsLine(t *testing.T) {
 	r := start(t)
 	r.awayTime = 0
@@ -484,7 +504,7 @@ func TestStoppingTellsOfStreamsThatAreAway(t *testing.T) {
 	s := newStatus(nil, newClock().now, rows(24))
 	st := newClock().stream("mic.wav")
 	s.started(st)
-	s.away(st, "lost: connection reset by peer")
+	s.away(st, "lost: connection reset by peer", false)
 	if got := string(s.frame()); !strings.Contains(got, "away, lost: connection reset by peer\n") {
 		t.Errorf("%q", got)
 	}
@@ -693,7 +713,7 @@ func TestKillAndRestart(t *testing.T) {
 		for _, e := range entries {
 			files = append(files, e.Name())
 		}
-		if got := strings.Join(files, " "); got != ".streams "+name {
+		if got := strings.Join(files, " "); got != ".streams "+name+" "+archive.NoteName(name) {
 			t.Errorf("files: %s", got)
 		}
 	}

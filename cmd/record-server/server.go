@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: MIT
+
 package main
 
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,6 +13,10 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"msprecord/cmd/record-server/archive"
+	"msprecord/cmd/record-server/live"
+	"msprecord/cmd/record-server/page"
 )
 
 const (
@@ -25,59 +30,38 @@ const (
 	maxDrain   = 64 << 20        // what it may still send meanwhile
 )
 
-// listener hands out sockets, with keep-alive probes that notice within about
-// half a minute that a device lost its power.
-type listener struct{ *net.TCPListener }
-
-func (l listener) Accept() (net.Conn, error) {
-	c, err := l.AcceptTCP()
-	if err != nil {
-		return nil, err
-	}
-	c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4})
-	return &socket{TCPConn: c}, nil
-}
-
-// socket is a connection that tells before it reads. What arrived in one read
-// goes to the file in one write, however many messages it was, and nothing is
-// left in memory while a connection waits.
-type socket struct {
-	*net.TCPConn
-	beforeRead func() error
-}
-
-func (s *socket) Read(p []byte) (int, error) {
-	if s.beforeRead != nil {
-		if err := s.beforeRead(); err != nil {
-			return 0, err
-		}
-	}
-	return s.TCPConn.Read(p)
-}
-
 // server receives streams on both wires. The path of a URL tells them apart:
 // / is mux, anything else the name of a raw stream.
 type server struct {
 	store  *store
 	status *status
+	hub    *live.Hub
+	pages  *page.Handler
 	format format
 	raw    bool // no WAV headers
+	gate   *gate
 
 	mu       sync.Mutex
 	stopping bool
 	conns    map[*conn]struct{}
-	wg       sync.WaitGroup // one for each connection
+	files    map[string]*stream // that are shown and have not ended
+	wg       sync.WaitGroup     // one for each connection
 
 	ids      sync.Mutex // handshakes of streams that can be resumed; taken before mu
 	lines    map[string]*line
 	awayTime time.Duration
 }
 
-func newServer(st *store, status *status, f format, raw bool) *server {
-	return &server{
-		store: st, status: status, format: f, raw: raw, awayTime: awayTime,
-		conns: map[*conn]struct{}{}, lines: map[string]*line{},
+func newServer(st *store, status *status, c config) *server {
+	s := &server{
+		store: st, status: status, format: c.format, raw: c.raw, gate: newGate(c), awayTime: awayTime,
+		hub: live.New(status.now), conns: map[*conn]struct{}{}, files: map[string]*stream{}, lines: map[string]*line{},
 	}
+	s.pages = page.New(st.root, s.hub, c.format, s.setFormat)
+	if st.usage.limit = c.limits.dir; st.usage.limit > 0 {
+		st.usage.used.Store(archive.Size(st.root))
+	}
+	return s
 }
 
 // begin counts a connection in, unless the server is stopping.
@@ -102,10 +86,25 @@ func (s *server) stop() {
 	s.mu.Unlock()
 	s.wg.Wait()
 	s.endAll()
+	s.hub.Close()
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !websocket.IsWebSocketUpgrade(r) {
+	upgrade := websocket.IsWebSocketUpgrade(r)
+	switch {
+	case !upgrade && r.URL.Path == "/healthz":
+		s.health(w)
+		return
+	case !s.gate.knows(r):
+		s.stranger(w, r, upgrade)
+		return
+	case strings.HasPrefix(r.URL.Path, page.Prefix):
+		s.pages.ServeHTTP(w, r)
+		return
+	case !upgrade && r.URL.Path == "/metrics":
+		s.metrics(w)
+		return
+	case !upgrade:
 		s.page(w, r)
 		return
 	}
@@ -115,12 +114,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.wg.Done()
 
-	f, err := s.format.withQuery(r.URL.RawQuery)
+	f, err := s.format.WithQuery(r.URL.RawQuery)
 	if err != nil {
 		s.refuse(w, r, http.StatusBadRequest, err)
 		return
 	}
-	c := &conn{srv: s, peer: r.RemoteAddr, format: f, buf: make([]byte, bufferSize)}
+	c := &conn{srv: s, peer: r.RemoteAddr, format: f}
+	defer func() { s.gate.leave(c.peer, c.admitted) }()
 	name := strings.TrimPrefix(r.URL.Path, "/")
 	answer := http.Header{}
 	if c.mux = name == ""; c.mux {
@@ -156,11 +156,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case c.line != nil:
 		s.joined(c)
 	case c.cur != nil:
-		s.status.started(c.cur)
+		s.started(c.cur)
 	}
 	if c.cur != nil {
 		c.streams = append(c.streams, c.cur)
 	}
+	c.buf = make([]byte, bufferSize)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	if s.stopping {
@@ -180,6 +181,10 @@ func (s *server) use(c *conn, r *http.Request, name string, answer http.Header) 
 		return err
 	}
 	if cl == nil {
+		if err = s.gate.admit(c.peer, false); err != nil {
+			return err
+		}
+		c.admitted++
 		c.cur, err = s.open(name, c.peer, c.format)
 		return err
 	}
@@ -198,21 +203,83 @@ func (s *server) open(asked, peer string, f format) (*stream, error) {
 	if err != nil {
 		file.Close()
 		s.store.remove(name)
+		return nil, err
 	}
-	return st, err
+	st.begin(s.store.root)
+	st.rotate = s.rotation()
+	return st, nil
+}
+
+// rotation is that of a file which is stored to from now on.
+func (s *server) rotation() *rotation {
+	l := s.gate.limits
+	if l.rotateSize == 0 && l.rotateTime == 0 && l.dir == 0 {
+		return nil
+	}
+	return &rotation{store: s.store, size: l.rotateSize, time: l.rotateTime, began: time.Now(), moved: s.moved}
+}
+
+// moved is called, with st locked, when it goes on in another file.
+func (s *server) moved(st *stream, from, to string) {
+	s.mu.Lock()
+	if s.files[from] == st {
+		delete(s.files, from)
+		s.files[to] = st
+	}
+	s.mu.Unlock()
+	st.live.Rename(to)
+	s.status.moved(st, from, to)
+}
+
+// started shows a stream.
+func (s *server) started(st *stream) {
+	s.status.started(st)
+	st.live = s.hub.Start(st.name, st.peer, st.format, st.base)
+	s.mu.Lock()
+	s.files[st.now] = st
+	s.mu.Unlock()
+}
+
+// over tells how a stream ended.
+func (s *server) over(st *stream, how string, ok bool) {
+	s.status.ended(st, how, ok)
+	st.live.End(how)
+	st.ended(how)
+	s.mu.Lock()
+	if s.files[st.now] == st {
+		delete(s.files, st.now)
+	}
+	s.mu.Unlock()
 }
 
 // refuse answers a handshake that is not taken, with the reason.
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, status int, reason error) {
 	text := fmt.Sprintf("%d: %s", status, printable(strings.TrimPrefix(reason.Error(), "websocket: ")))
 	w.Header().Set("Connection", "close") // a refused sender should not hold a descriptor
-	s.status.say("refused %s with %s", r.RemoteAddr, text)
+	s.status.refuse("refused %s with %s", r.RemoteAddr, text)
 	http.Error(w, "record-server: refused with "+text, status)
+}
+
+// stranger answers whoever does not have the token.
+func (s *server) stranger(w http.ResponseWriter, r *http.Request, upgrade bool) {
+	right := func(token string) bool {
+		if !s.gate.right(token) {
+			s.status.refuse("refused %s: not the token", r.RemoteAddr)
+			return false
+		}
+		s.gate.setCookie(w)
+		return true
+	}
+	if !upgrade && s.pages.Login(w, r, right) {
+		return
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="record-server"`)
+	s.refuse(w, r, http.StatusUnauthorized, errors.New("send the token that -token has, as Authorization: Bearer"))
 }
 
 func httpStatus(err error) int {
 	var (
-		bad nameError
+		bad archive.NameError
 		no  *refusal
 	)
 	switch {
@@ -220,16 +287,21 @@ func httpStatus(err error) int {
 		return no.status
 	case errors.As(err, &bad):
 		return http.StatusBadRequest
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, errDirFull):
 		return http.StatusInsufficientStorage
 	}
 	return http.StatusInternalServerError
 }
 
-// page is for whoever comes without a WebSocket. Paths other than / are those
+// page is for whoever comes without a WebSocket: the page for browsers, and
+// the streams as text for curl and the like. Paths other than / are those
 // of streams and have no page, so that a script does not take this text for
 // a recording.
 func (s *server) page(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/" && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		s.pages.ServeHTTP(w, r)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "record-server: only GET", http.StatusMethodNotAllowed)

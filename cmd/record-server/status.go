@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 package main
 
 import (
@@ -25,6 +27,7 @@ type row struct {
 	bytes int64 // at since
 	rate  float64
 	away  string // how its last connection ended, while its sender may come back
+	told  bool   // that it is away
 }
 
 // status tells the terminal what happens: a line for every stream, kept up to
@@ -35,6 +38,7 @@ type status struct {
 	out  io.Writer
 	now  func() time.Time
 	rows func() int // height of the terminal; 0 where out is none
+	json bool       // lines are for machines
 
 	wake chan struct{}
 
@@ -46,6 +50,8 @@ type status struct {
 	streams int
 	bytes   int64
 	broken  int // streams that did not end with a close handshake
+	refused int64
+	again   int64 // connections that went on with a line
 	gaps    int64
 	missing int64 // in the gaps
 	drawn   int   // live lines on the terminal, below which the cursor is
@@ -98,10 +104,27 @@ func (s *status) kick() {
 
 // say queues a line.
 func (s *status) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
 	s.mu.Lock()
-	s.queue(fmt.Sprintf(format, args...))
+	s.emit(event{Event: "message", Text: text}, text)
 	s.mu.Unlock()
 	s.kick()
+}
+
+// listening is the first line.
+func (s *status) listening(url, dir string) {
+	s.mu.Lock()
+	s.emit(event{Event: "listening", URL: url, Dir: dir}, fmt.Sprintf("listening on %s storing in %s", url, dir))
+	s.mu.Unlock()
+	s.kick()
+}
+
+// refuse is say for a request that is not taken.
+func (s *status) refuse(format string, args ...any) {
+	s.mu.Lock()
+	s.refused++
+	s.mu.Unlock()
+	s.say(format, args...)
 }
 
 func (s *status) queue(line string) {
@@ -124,11 +147,11 @@ func (s *status) started(st *stream) {
 	s.streams++
 	s.live = append(s.live, &row{st: st, since: st.start, bytes: st.base})
 	if s.rows() == 0 {
-		verb := "started"
+		verb, e := "started", about("started", st)
 		if st.reconnects > 0 {
-			verb = fmt.Sprintf("resumed at %d bytes", st.base)
+			verb, e.Event = fmt.Sprintf("resumed at %d bytes", st.base), "resumed"
 		}
-		s.queue(fmt.Sprintf("%s  %s, from %s%s", st.name, verb, st.peer, notes(st)))
+		s.emit(e, fmt.Sprintf("%s  %s, from %s%s", st.name, verb, st.peer, notes(st)))
 	}
 	s.mu.Unlock()
 	s.kick()
@@ -138,18 +161,48 @@ func (s *status) started(st *stream) {
 func (s *status) resumed(old, st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.row(old); r != nil {
-		r.st, r.away = st, ""
+	s.again++
+	r := s.row(old)
+	if r == nil {
+		return
 	}
+	// Of a sender that was not missed there is nothing to tell.
+	if r.told {
+		s.emit(about("resumed", st), fmt.Sprintf("%s  back, from %s, at %d bytes", st.name, st.peer, st.bytes.Load()))
+		s.kick()
+	}
+	r.st, r.away, r.told = st, "", false
 }
 
-// away says that the sender of st is gone, perhaps to come back.
-func (s *status) away(st *stream, how string) {
+// moved says that a stream goes on in another file.
+func (s *status) moved(st *stream, from, to string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.row(st); r != nil {
-		r.away = how
+	e := about("moved", st)
+	e.Name, e.Asked = to, from
+	s.emit(e, fmt.Sprintf("%s  full, goes on in %s", from, to))
+	s.kick()
+}
+
+// away says that the sender of st is gone, perhaps to come back. Where there
+// is no live line to show it, it gets one of its own; not if it is replaced,
+// which is to say that it is back.
+func (s *status) away(st *stream, how string, replaced bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.row(st)
+	if r == nil {
+		return
 	}
+	r.away = how
+	if replaced || s.rows() > 0 || r.told {
+		return
+	}
+	r.told = true
+	e := about("away", st)
+	e.How = how
+	s.emit(e, fmt.Sprintf("%s  away, %s; at %d bytes, waiting for it to come back", st.name, how, st.bytes.Load()))
+	s.kick()
 }
 
 func (s *status) row(st *stream) *row {
@@ -185,7 +238,9 @@ func (s *status) ended(st *stream, how string, ok bool) {
 		s.broken++
 	}
 	line := streamLine(st.name, n, perSecond(n-st.base, d), d, how+notes(st))
-	s.queue(line)
+	e := about("ended", st)
+	e.How, e.Whole, e.Seconds = how, &ok, d.Seconds()
+	s.emit(e, line)
 	if len(s.recent) == maxRecent {
 		s.recent = append(s.recent[:0], s.recent[1:]...)
 	}
@@ -274,9 +329,33 @@ func (s *status) summary() {
 	if s.broken > 0 {
 		line += fmt.Sprintf(" (%d lost or failed)", s.broken)
 	}
-	s.queue(line)
+	bytes, whole := s.bytes, s.broken == 0
+	s.emit(event{Event: "summary", Bytes: &bytes, Gaps: int(s.gaps), Missing: s.missing, Whole: &whole, Text: line}, line)
 	s.mu.Unlock()
 	s.kick()
+}
+
+// totals is what there is to count.
+type totals struct {
+	live, away, streams, bytes, reconnects, gaps, missing, broken, refused int64
+}
+
+func (s *status) totals() totals {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := totals{
+		streams: int64(s.streams), bytes: s.bytes, reconnects: s.again, gaps: s.gaps,
+		missing: s.missing, broken: int64(s.broken), refused: s.refused,
+	}
+	for _, r := range s.live {
+		t.bytes += r.st.bytes.Load() - r.st.base
+		if r.away != "" {
+			t.away++
+		} else {
+			t.live++
+		}
+	}
+	return t
 }
 
 // page writes the streams as text: live ones, then the last that ended.
@@ -309,7 +388,7 @@ func (r *row) state() string {
 // happened to it on the way.
 func notes(st *stream) string {
 	var s string
-	if st.name != st.asked {
+	if st.name != st.asked && st.part == 0 {
 		s = ", " + st.asked + " exists"
 	}
 	if st.reconnects > 0 {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 package main
 
 import (
@@ -9,57 +11,15 @@ import (
 	"path"
 	"strings"
 	"syscall"
-	"unicode"
 	"unicode/utf8"
+
+	"msprecord/cmd/record-server/archive"
 )
 
 const (
-	maxName      = 1024 // bytes in a name, directories included
-	maxComponent = 255  // bytes between two slashes, what file systems take
-	maxSuffix    = 9999 // the last _N that is tried
+	maxSuffix = 9999 // the last _N that is tried
+	smallFile = 1024 // bytes that a file takes with nothing in it, and its note
 )
-
-// nameError says why a name from the network is not used.
-type nameError string
-
-func (e nameError) Error() string { return string(e) }
-
-// checkName returns a nameError unless name is one that may become a file:
-// relative, below the directory, not hidden, and harmless on a terminal.
-func checkName(name string) error {
-	switch {
-	case name == "":
-		return nameError("the name is empty")
-	case len(name) > maxName:
-		return nameError(fmt.Sprintf("the name is longer than %d bytes", maxName))
-	case !utf8.ValidString(name):
-		return nameError("the name is not UTF-8")
-	case name[0] == '/':
-		return nameError("the name is an absolute path")
-	}
-	for _, r := range name {
-		// U+2028 and U+2029 break lines; the bidirectional controls would let
-		// a name show as another one.
-		if unicode.IsControl(r) || r == 0x2028 || r == 0x2029 || unicode.Is(unicode.Bidi_Control, r) {
-			return nameError(fmt.Sprintf("the name has a control character, %U", r))
-		}
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		switch {
-		case part == "" && strings.HasSuffix(name, "/"):
-			return nameError("nothing follows the last / of the name")
-		case part == "":
-			return nameError("the name has an empty part, //")
-		case part == "..":
-			return nameError("the name has a .. in it")
-		case part[0] == '.':
-			return nameError("a part of the name begins with a dot")
-		case len(part) > maxComponent:
-			return nameError(fmt.Sprintf("a part of the name is longer than %d bytes", maxComponent))
-		}
-	}
-	return nil
-}
 
 // suffixed is name with _n before its extension, shortened where it would
 // become too long for a file.
@@ -68,7 +28,7 @@ func suffixed(name string, n int) string {
 	ext := path.Ext(base)
 	stem := strings.TrimSuffix(base, ext)
 	ext = fmt.Sprintf("_%d%s", n, ext)
-	for len(stem)+len(ext) > maxComponent && stem != "" {
+	for len(stem)+len(ext) > archive.MaxComponent && stem != "" {
 		_, size := utf8.DecodeLastRuneInString(stem)
 		stem = stem[:len(stem)-size]
 	}
@@ -85,7 +45,8 @@ type storage interface {
 // store is the directory that streams go to. Files are opened through an
 // os.Root, so neither a name nor a symbolic link leads out of it.
 type store struct {
-	root *os.Root
+	root  *os.Root
+	usage usage
 	// create makes a file that was not there, or fails with fs.ErrExist.
 	// Tests put disks that fail here.
 	create func(name string) (storage, error)
@@ -123,13 +84,16 @@ func (s *store) close() error { return s.root.Close() }
 // or the first of name_1, name_2, … that is free. What is there already is
 // never touched, and two streams that ask for one name get two files.
 func (s *store) open(name string) (storage, string, error) {
-	if err := checkName(name); err != nil {
+	if err := archive.CheckName(name); err != nil {
 		return nil, "", err
 	}
 	if dir := path.Dir(name); dir != "." {
 		if err := s.root.MkdirAll(dir, 0o755); err != nil {
 			return nil, "", fmt.Errorf("cannot make the directory %s: %w", dir, cause(err))
 		}
+	}
+	if err := s.take(smallFile); err != nil {
+		return nil, "", err
 	}
 	real := name
 	for n := 1; ; n++ {
@@ -148,7 +112,10 @@ func (s *store) open(name string) (storage, string, error) {
 }
 
 // remove takes back a file that open made and that has nothing in it.
-func (s *store) remove(name string) { s.root.Remove(name) }
+func (s *store) remove(name string) {
+	s.root.Remove(name)
+	s.root.Remove(archive.NoteName(name))
+}
 
 // cause is err without the operation, path and addresses that os and net put
 // before it: they are of no use to a peer, and the sentence around has the name.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"msprecord/cmd/record-server/archive"
 )
 
 func testStore(t testing.TB) (*store, string) {
@@ -59,7 +61,7 @@ var names = []struct {
 
 func TestNamesThatMayBecomeFiles(t *testing.T) {
 	for _, c := range names {
-		err := checkName(c.name)
+		err := archive.CheckName(c.name)
 		switch {
 		case c.why == "" && err != nil:
 			t.Errorf("%.40q is refused: %v", c.name, err)
@@ -162,7 +164,7 @@ func FuzzNamesStayInside(f *testing.F) {
 		}
 		file.Close()
 		defer s.remove(real)
-		if !filepath.IsLocal(real) || checkName(real) != nil {
+		if !filepath.IsLocal(real) || archive.CheckName(real) != nil {
 			t.Errorf("%q became %q", name, real)
 		}
 		if _, err := os.Lstat(filepath.Join(dir, real)); err != nil {

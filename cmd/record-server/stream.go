@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: MIT
+
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,7 +12,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"msprecord/cmd/record-server/archive"
+	"msprecord/cmd/record-server/live"
+	"msprecord/cmd/record-server/pcm"
 )
+
+// format says what the samples of a stream are.
+type format = pcm.Format
 
 // A WAV is valid at every moment: it starts as a header that says 0 bytes,
 // samples are written behind what the header covers, and only then does the
@@ -22,19 +32,26 @@ const (
 
 // stream is one file being stored.
 type stream struct {
-	name  string // the file
+	name  string // the file; of a stream in several, the one that it began with here
 	asked string // the name in the URL or message
 	peer  string
 	start time.Time
 	bytes atomic.Int64 // payload stored; may be read at any time
 	base  int64        // what of bytes was there at start
+	part  int          // how many files came before the first of these
+
+	live *live.Stream // what the page shows of it; nil before the handshake is through
 
 	// Of a stream that can be resumed; set before others see it.
-	gaps       []gap
+	gaps       []archive.Gap
 	reconnects int64
+	from       int64 // where the connection went on, gaps counted in
 
 	mu     sync.Mutex // the fields below: the timer runs on its own goroutine
 	file   storage    // nil once finished
+	now    string     // the name of file
+	before int64      // payload in the files before it
+	rotate *rotation  // nil if it goes on in one file
 	off    int64      // where the next byte goes
 	err    error      // the first failure; nothing is written after it
 	wav    bool       // the file has a header of ours
@@ -42,32 +59,47 @@ type stream struct {
 	sized  int64   // the off that the header covers
 	first  [4]byte // the first bytes, to know a stream that brings a header
 	got    int     // how many of first have come
-	hdr    [wavHeaderSize]byte
+	own    bool    // it brings a WAV header of its own
+	hdr    [pcm.HeaderSize]byte
 	timer  *time.Timer // fires maxLagDelay after the header began to trail
 	ledger *ledger     // nil for a stream that can't be resumed
+	memo   memo
 }
 
 // newStream takes over file, which is empty. With raw no header is written.
 func newStream(file storage, name, asked, peer string, f format, raw bool, now time.Time) (*stream, error) {
-	s := &stream{name: name, asked: asked, peer: peer, start: now, file: file, format: f}
-	s.wav = !raw && strings.EqualFold(path.Ext(asked), ".wav")
+	s := &stream{name: name, now: name, asked: asked, peer: peer, start: now, file: file, format: f}
+	s.wav = !raw && isWAV(asked)
 	if !s.wav {
 		return s, nil
 	}
-	s.format.header(&s.hdr, 0)
-	if _, err := file.WriteAt(s.hdr[:], 0); err != nil {
-		return nil, s.failed(err)
+	if err := s.writeFirst(); err != nil {
+		return nil, err
 	}
-	s.off, s.sized = wavHeaderSize, wavHeaderSize
 	s.timer = time.AfterFunc(time.Hour, s.catchUp)
 	s.timer.Stop()
 	return s, nil
 }
 
+// writeFirst writes the header of a file that is empty.
+func (s *stream) writeFirst() error {
+	s.format.Header(&s.hdr, 0)
+	if _, err := s.file.WriteAt(s.hdr[:], 0); err != nil {
+		return s.failed(err)
+	}
+	s.off, s.sized = pcm.HeaderSize, pcm.HeaderSize
+	return nil
+}
+
+func isWAV(name string) bool { return strings.EqualFold(path.Ext(name), ".wav") }
+
 // resumeStream goes on with a file at its end, and mends what a kill has left
 // of its header. It corrects l where a kill came before that was saved.
 func resumeStream(file *os.File, l *ledger, peer string, now time.Time) (*stream, error) {
-	s := &stream{name: l.Name, asked: l.Asked, peer: peer, start: now, file: file, format: l.format()}
+	s := &stream{
+		name: l.Name, now: l.Name, asked: l.Asked, peer: peer, start: now, file: file, format: l.format(),
+		part: l.Part, before: l.Before,
+	}
 	info, err := file.Stat()
 	if err != nil {
 		return nil, s.failed(err)
@@ -77,14 +109,19 @@ func resumeStream(file *os.File, l *ledger, peer string, now time.Time) (*stream
 		l.Header = false // append had just cut our header away
 	}
 	if l.Header {
-		if l.Complete && s.off == wavHeaderSize+l.Stored+1 {
+		// An older version wrote a shorter header, which can't be mended.
+		var id [4]byte
+		if n, _ := file.ReadAt(id[:], 12); n == 4 && string(id[:]) != "JUNK" && string(id[:]) != "ds64" {
+			return nil, s.failed(errors.New("its header is of an older version"))
+		}
+		if l.Complete && s.off == pcm.HeaderSize+l.Stored-l.Before+1 {
 			s.off-- // the pad is not payload
 			if err := file.Truncate(s.off); err != nil {
 				return nil, s.failed(err)
 			}
 		}
-		s.wav, s.off = true, max(s.off, wavHeaderSize)
-		if s.got, err = file.ReadAt(s.first[:], wavHeaderSize); err != nil && err != io.EOF {
+		s.wav, s.off = true, max(s.off, pcm.HeaderSize)
+		if s.got, err = file.ReadAt(s.first[:], pcm.HeaderSize); err != nil && err != io.EOF {
 			return nil, s.failed(err)
 		}
 		if err := s.writeSizes(); err != nil {
@@ -92,9 +129,14 @@ func resumeStream(file *os.File, l *ledger, peer string, now time.Time) (*stream
 		}
 		s.timer = time.AfterFunc(time.Hour, s.catchUp)
 		s.timer.Stop()
-		s.base = s.off - wavHeaderSize
+		s.base = s.off - pcm.HeaderSize
 	} else {
+		n, _ := file.ReadAt(s.first[:], 0)
+		s.own = string(s.first[:n]) == "RIFF" && isWAV(l.Asked)
 		s.base = s.off
+	}
+	if s.base += s.before; s.before > 0 {
+		s.got = len(s.first) // the stream began in another file
 	}
 	s.bytes.Store(s.base)
 	return s, nil
@@ -117,9 +159,9 @@ func (s *stream) append(p []byte) error {
 			if err := s.file.Truncate(4); err != nil {
 				return s.failed(err)
 			}
-			s.wav, s.off = false, 4
+			s.wav, s.own, s.off = false, true, 4
 			s.timer.Stop()
-			s.bytes.Add(int64(n))
+			s.took(p[:n])
 			p = p[n:]
 			if s.ledger != nil {
 				s.ledger.Header = false
@@ -129,8 +171,25 @@ func (s *stream) append(p []byte) error {
 			}
 		}
 	}
+	if n := s.turn(len(p)); n >= 0 {
+		if err := s.put(p[:n]); err != nil {
+			return err
+		}
+		if err := s.next(); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return s.put(p)
+}
+
+// put writes p behind what is in the file.
+func (s *stream) put(p []byte) error {
 	if len(p) == 0 {
 		return nil
+	}
+	if err := s.rotate.room(len(p)); err != nil {
+		return s.failed(err)
 	}
 	if s.wav {
 		switch {
@@ -145,11 +204,18 @@ func (s *stream) append(p []byte) error {
 	}
 	n, err := s.file.WriteAt(p, s.off)
 	s.off += int64(n)
-	s.bytes.Add(int64(n))
+	s.took(p[:n])
 	if err != nil {
 		return s.failed(err)
 	}
 	return nil
+}
+
+// took counts what is in the file now.
+func (s *stream) took(p []byte) {
+	s.bytes.Add(int64(len(p)))
+	s.memo.took(p)
+	s.live.Write(p)
 }
 
 // catchUp brings the header up to date when no chunk has done so.
@@ -170,7 +236,7 @@ func (s *stream) writeSizes() error {
 	if s.off == s.sized {
 		return nil
 	}
-	s.format.header(&s.hdr, s.off-wavHeaderSize)
+	s.format.Header(&s.hdr, s.off-pcm.HeaderSize)
 	if _, err := s.file.WriteAt(s.hdr[:], 0); err != nil {
 		return err
 	}
@@ -215,13 +281,18 @@ func (s *stream) finish() error {
 	if s.file == nil {
 		return s.err
 	}
+	// Where more may follow, a pad would stand in its way.
+	s.shut(s.ledger == nil || s.ledger.Complete)
+	return s.err
+}
+
+// shut completes the file and closes it; last tells that no byte follows.
+func (s *stream) shut(last bool) {
 	if s.wav {
 		s.timer.Stop()
-		data := s.off - wavHeaderSize
+		data := s.off - pcm.HeaderSize
 		err := s.writeSizes()
-		// Where more may follow, a pad would stand in its way.
-		last := s.ledger == nil || s.ledger.Complete
-		if err == nil && last && data&1 == 1 && s.format.whole(data) == data {
+		if err == nil && last && data&1 == 1 && s.format.Whole(data) == data {
 			_, err = s.file.WriteAt([]byte{0}, s.off) // the pad of an odd chunk
 		}
 		if err != nil {
@@ -232,13 +303,13 @@ func (s *stream) finish() error {
 		s.failed(err)
 	}
 	s.file = nil
-	return s.err
+	s.memo.finished(s, time.Now())
 }
 
 // failed keeps the first failure as a sentence for the peer and the terminal.
 func (s *stream) failed(err error) error {
 	if s.err == nil {
-		s.err = fmt.Errorf("cannot write %s: %w", s.name, cause(err))
+		s.err = fmt.Errorf("cannot write %s: %w", s.now, cause(err))
 	}
 	return s.err
 }

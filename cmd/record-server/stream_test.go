@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"msprecord/cmd/record-server/pcm"
 )
 
 // memFile is a file in memory on a disk with limited room. It checks with
@@ -91,7 +93,7 @@ func TestWAVIsValidAfterEveryWrite(t *testing.T) {
 				if err != nil {
 					t.Fatalf("a kill now leaves no WAV: %v", err)
 				}
-				stored := len(file) - wavHeaderSize
+				stored := len(file) - pcm.HeaderSize
 				if lag := stored - len(w.data); lag > max(maxLag, chunk)+1 {
 					t.Fatalf("the header covers %d bytes less than are stored", lag)
 				}
@@ -147,8 +149,8 @@ func TestHeaderCatchesUpInTime(t *testing.T) {
 }
 
 func TestStreamThatBringsAHeaderIsStoredAsItComes(t *testing.T) {
-	var h [wavHeaderSize]byte
-	format{8000, 2, 8}.header(&h, 1000)
+	var h [pcm.HeaderSize]byte
+	of(8000, 2, 8).Header(&h, 1000)
 	whole := append(h[:], samples(1001)...)
 	for first := 1; first <= 6; first++ {
 		for second := 1; second <= 4; second++ {
@@ -170,7 +172,7 @@ func TestSamplesThatOnlyBeginLikeAHeader(t *testing.T) {
 	for _, sound := range []string{"", "R", "RI", "RIF", "RIFX", "RIxx", "xRIFF", "IFFRIFF"} {
 		for size := 1; size <= 4; size++ {
 			m := &memFile{}
-			s := testStream(t, m, "mic.wav", format{8000, 1, 8}, false)
+			s := testStream(t, m, "mic.wav", of(8000, 1, 8), false)
 			for c := range slices.Chunk([]byte(sound), size) {
 				s.append(c)
 			}
@@ -192,8 +194,8 @@ func TestOnlyWAVNamesGetAHeader(t *testing.T) {
 		raw  bool
 		want int
 	}{
-		{"mic.wav", false, wavHeaderSize + 3},
-		{"MIC.WAV", false, wavHeaderSize + 3},
+		{"mic.wav", false, pcm.HeaderSize + 3},
+		{"MIC.WAV", false, pcm.HeaderSize + 3},
 		{"mic.wav", true, 3},
 		{"mic.pcm", false, 3},
 		{"wav", false, 3},
@@ -209,7 +211,7 @@ func TestOnlyWAVNamesGetAHeader(t *testing.T) {
 }
 
 func TestFullDiskLeavesWhatFits(t *testing.T) {
-	m := &memFile{limit: wavHeaderSize + 101}
+	m := &memFile{limit: pcm.HeaderSize + 101}
 	s := testStream(t, m, "mic.wav", mono16, false)
 	if err := s.append(samples(100)); err != nil {
 		t.Fatal(err)

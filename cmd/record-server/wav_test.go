@@ -6,9 +6,16 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"msprecord/cmd/record-server/pcm"
 )
 
-var mono16 = format{16000, 1, 16}
+// of makes a format of integer samples.
+func of(rate, channels, bits int) format {
+	return format{Rate: rate, Channels: channels, Bits: bits}
+}
+
+var mono16 = of(16000, 1, 16)
 
 // wavInfo is what parseWAV found.
 type wavInfo struct {
@@ -21,7 +28,7 @@ type wavInfo struct {
 // everything that one might.
 func parseWAV(file []byte) (w wavInfo, err error) {
 	le := binary.LittleEndian
-	if len(file) < 12 || string(file[:4]) != "RIFF" || string(file[8:12]) != "WAVE" {
+	if len(file) < 12 || string(file[:4]) != "RIFF" && string(file[:4]) != "RF64" || string(file[8:12]) != "WAVE" {
 		return w, fmt.Errorf("no RIFF WAVE in %d bytes", len(file))
 	}
 	riff := int64(le.Uint32(file[4:]))
@@ -33,14 +40,15 @@ func parseWAV(file []byte) (w wavInfo, err error) {
 		body := file[at+8:]
 		at += 8 + int64(size) + int64(size&1)
 		if id == "fmt " && len(body) >= 16 {
-			w.channels, w.rate, w.bits = int(le.Uint16(body[2:])), int(le.Uint32(body[4:])), int(le.Uint16(body[14:]))
-			if tag := le.Uint16(body); tag != 1 {
+			w.Channels, w.Rate, w.Bits = int(le.Uint16(body[2:])), int(le.Uint32(body[4:])), int(le.Uint16(body[14:]))
+			w.Float = le.Uint16(body) == 3
+			if tag := le.Uint16(body); tag != 1 && tag != 3 {
 				return w, fmt.Errorf("format tag %d", tag)
 			}
-			if b := le.Uint16(body[12:]); int(b) != w.channels*w.bits/8 {
+			if b := le.Uint16(body[12:]); int(b) != w.Channels*w.Bits/8 {
 				return w, fmt.Errorf("block of %d bytes", b)
 			}
-			if r := le.Uint32(body[8:]); int(r) != w.rate*w.channels*w.bits/8 {
+			if r := le.Uint32(body[8:]); int(r) != w.Rate*w.Channels*w.Bits/8 {
 				return w, fmt.Errorf("%d bytes per second", r)
 			}
 		}
@@ -49,7 +57,7 @@ func parseWAV(file []byte) (w wavInfo, err error) {
 			if size != math.MaxUint32 && riff != at-8 {
 				return w, fmt.Errorf("RIFF says %d, its chunks %d", riff, at-8)
 			}
-			return w, w.check()
+			return w, w.Check()
 		}
 	}
 }
@@ -60,18 +68,18 @@ func TestHeaderSizes(t *testing.T) {
 		stored     int64
 		data, riff uint32
 	}{
-		{mono16, 0, 0, 36},
-		{mono16, 1, 0, 36},
-		{mono16, 2, 2, 38},
-		{mono16, 32001, 32000, 32036},
-		{format{48000, 2, 24}, 13, 12, 48},
-		{format{8000, 1, 8}, 3, 3, 40},
-		{mono16, math.MaxUint32 - 37, math.MaxUint32 - 37, math.MaxUint32 - 1},
-		{mono16, math.MaxUint32 - 35, math.MaxUint32, math.MaxUint32},
+		{mono16, 0, 0, 72},
+		{mono16, 1, 0, 72},
+		{mono16, 2, 2, 74},
+		{mono16, 32001, 32000, 32072},
+		{of(48000, 2, 24), 13, 12, 84},
+		{of(8000, 1, 8), 3, 3, 76},
+		{mono16, math.MaxUint32 - 73, math.MaxUint32 - 73, math.MaxUint32 - 1},
+		{mono16, math.MaxUint32 - 71, math.MaxUint32, math.MaxUint32},
 		{mono16, 1 << 33, math.MaxUint32, math.MaxUint32},
 	} {
-		var h [wavHeaderSize]byte
-		c.f.header(&h, c.stored)
+		var h [pcm.HeaderSize]byte
+		c.f.Header(&h, c.stored)
 		w, err := parseWAV(h[:])
 		if err != nil {
 			t.Errorf("%v with %d bytes: %v", c.f, c.stored, err)
@@ -89,11 +97,11 @@ var queries = []struct {
 	bad   string // the parameter that the error begins with
 }{
 	{"", mono16, ""},
-	{"rate=8000", format{8000, 1, 16}, ""},
-	{"rate=44100&channels=2&bits=24", format{44100, 2, 24}, ""},
-	{"token=a;b&x=%zz&rate=8000", format{8000, 1, 16}, ""},
+	{"rate=8000", of(8000, 1, 16), ""},
+	{"rate=44100&channels=2&bits=24", of(44100, 2, 24), ""},
+	{"token=a;b&x=%zz&rate=8000", of(8000, 1, 16), ""},
 	{"RATE=1", mono16, ""},
-	{"rat%65=8000", format{8000, 1, 16}, ""},
+	{"rat%65=8000", of(8000, 1, 16), ""},
 	{"rate=", mono16, "rate"},
 	{"rate", mono16, "rate"},
 	{"rate=0", mono16, "rate"},
@@ -106,13 +114,15 @@ var queries = []struct {
 	{"channels=0", mono16, "channels"},
 	{"channels=257", mono16, "channels"},
 	{"channels=two", mono16, "channels"},
+	{"bits=f32", format{Rate: 16000, Channels: 1, Bits: 32, Float: true}, ""},
+	{"bits=f64", mono16, "bits"},
 	{"bits=12", mono16, "bits"},
 	{"bits=16%00", mono16, "bits"},
 }
 
 func TestQuerySaysWhatTheSamplesAre(t *testing.T) {
 	for _, c := range queries {
-		got, err := mono16.withQuery(c.query)
+		got, err := mono16.WithQuery(c.query)
 		switch {
 		case c.bad == "" && (err != nil || got != c.want):
 			t.Errorf("%q: %v, %v, want %v", c.query, got, err, c.want)
@@ -127,13 +137,13 @@ func FuzzQuery(f *testing.F) {
 		f.Add(c.query, int64(len(c.query)))
 	}
 	f.Fuzz(func(t *testing.T, query string, stored int64) {
-		got, err := mono16.withQuery(query)
+		got, err := mono16.WithQuery(query)
 		if err != nil {
 			return
 		}
 		// Whatever is accepted has to survive the trip through a header.
-		var h [wavHeaderSize]byte
-		got.header(&h, stored&math.MaxInt32)
+		var h [pcm.HeaderSize]byte
+		got.Header(&h, stored&math.MaxInt32)
 		w, err := parseWAV(h[:])
 		if err != nil || w.format != got {
 			t.Errorf("%q is %v, its header %v: %v", query, got, w.format, err)

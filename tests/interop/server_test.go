@@ -276,8 +276,8 @@ func (s *server) stored(want map[string][]byte) {
 		}
 		found, size := map[string]string{}, int64(0)
 		for _, e := range entries {
-			if strings.HasPrefix(e.Name(), ".") {
-				continue // the receiver's own notes on streams that may resume
+			if strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), ".rec.json") {
+				continue // the receiver's own notes
 			}
 			name := stamp.ReplaceAllString(e.Name(), "")
 			if found[name] != "" {

@@ -58,7 +58,7 @@ func (t *trunk) carry(l *link) error {
 func (t *trunk) load(l *link, now int64) time.Duration {
 	t.mu.Lock()
 	n, size := 0, 0
-	for n < len(t.waiting) && size < batchSize {
+	for n < len(t.waiting) && size < turnSize {
 		size += len(t.waiting[n].frames)
 		n++
 	}

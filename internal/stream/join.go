@@ -57,7 +57,7 @@ func (s *Stream) replay(from, to int64) error {
 	w := &s.window
 	// In pieces that are asked about one by one: were the whole window behind
 	// one ping, a way that breaks before its end would never get anywhere.
-	piece := min(batchSize, w.limit/4)
+	piece := min(s.most, w.limit/4)
 	for w.unsent < len(w.messages) && w.messages[w.unsent].offset < to {
 		s.batch = s.batch[:0]
 		n, end := 0, from

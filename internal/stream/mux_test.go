@@ -376,7 +376,7 @@ func TestMuxIsFair(t *testing.T) {
 	}
 	// One turn of the other's may be under way, and one may come before this
 	// one's; the scheduler has a say as well.
-	if n := (greedy.Sent() - before) / chunks; n > 8*batchSize {
+	if n := (greedy.Sent() - before) / chunks; n > 8*turnSize {
 		t.Errorf("%d bytes of another stream went for each 1600", n)
 	}
 	close(over)

@@ -18,7 +18,7 @@ func (s *Stream) Reserve(max int) (int, error) {
 		if s.skipping {
 			return max, nil
 		}
-		if w := s.window.waiting; w == 0 || w+size <= batchSize || s.link == nil {
+		if w := s.window.waiting; w == 0 || w+size <= s.most || s.link == nil {
 			if !s.window.full(size) && s.window.place(size) {
 				return max, nil
 			}
@@ -121,7 +121,7 @@ func (s *Stream) Flush() error {
 // flush writes what waits, with a ping behind it where one is due.
 func (s *Stream) flush() error {
 	for s.link != nil {
-		frames, n, start, end := s.window.span()
+		frames, n, start, end := s.window.span(s.most)
 		switch {
 		case s.fenced():
 			if s.expect() {

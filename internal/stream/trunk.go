@@ -14,7 +14,7 @@ import (
 
 // A trunk is one connection of the mux wire, made again where it is lost, that
 // several streams share. A goroutine of its own does all the writing: the
-// lanes' frames in turn, as many as batchSize at once, so that a stream which
+// lanes' frames in turn, as many as turnSize at once, so that a stream which
 // is stopped in the middle of a write leaves no half of a message behind.
 type trunk struct {
 	key    string

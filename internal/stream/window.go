@@ -125,8 +125,8 @@ func (w *window) put(form *wire, a, b []byte) {
 }
 
 // span is the next piece of the store to write: n whole messages in one piece
-// of batchSize at most, and without a gap, which begin and end at offsets.
-func (w *window) span() (frames []byte, n int, start, end int64) {
+// of so many bytes at most, and without a gap, which begin and end at offsets.
+func (w *window) span(most int) (frames []byte, n int, start, end int64) {
 	if w.unsent == len(w.messages) {
 		return nil, 0, w.next, w.next
 	}
@@ -134,7 +134,7 @@ func (w *window) span() (frames []byte, n int, start, end int64) {
 	last := first
 	for n = 1; w.unsent+n < len(w.messages); n++ {
 		m := &w.messages[w.unsent+n]
-		if m.at != last.at+last.size || m.offset != last.end() || m.at+m.size-first.at > max(batchSize, m.size) {
+		if m.at != last.at+last.size || m.offset != last.end() || m.at+m.size-first.at > most {
 			break
 		}
 		last = m

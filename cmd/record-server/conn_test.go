@@ -109,7 +109,7 @@ func startWith(t *testing.T, dir string, c config) *rig {
 		t.Fatal(err)
 	}
 	srv := newServer(st, status, c)
-	h := &http.Server{Handler: srv, ReadHeaderTimeout: patience}
+	h := srv.http()
 	served := make(chan struct{})
 	go func() { h.Serve(listener{TCPListener: ln.(*net.TCPListener), gate: srv.gate}); close(served) }()
 	t.Cleanup(func() {

@@ -19,9 +19,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -95,15 +93,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	st.sweep(time.Now())
 	srv := newServer(st, status, cfg)
-	h := &http.Server{
-		Handler:           srv,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      10 * time.Second,
-		IdleTimeout:       30 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          log.New(status, "", 0),
-	}
+	h := srv.http()
 	failed := make(chan error, 1)
 	go func() { failed <- h.Serve(listener{ln.(*net.TCPListener), srv.gate, secure}) }()
 	code := 0

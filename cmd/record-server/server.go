@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"strconv"
 	"strings"
@@ -62,6 +63,19 @@ func newServer(st *store, status *status, c config) *server {
 		st.usage.used.Store(archive.Size(st.root))
 	}
 	return s
+}
+
+// http returns the HTTP server for s. No peer holds it up for long.
+func (s *server) http() *http.Server {
+	return &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       30 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(s.status, "", 0),
+	}
 }
 
 // begin counts a connection in, unless the server is stopping.

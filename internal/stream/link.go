@@ -25,33 +25,24 @@ import (
 // goroutine does all the writing; another reads, and leaves here what the
 // first has to act on.
 type link struct {
-	ws      *websocket.Conn
-	net     net.Conn
-	mask    masker
-	waker   *doorbell.Waker
-	unhook  func() bool
-	since   time.Time
-	resumes bool  // the server answered Record-Offset
-	held    int64 // what it answered
+	ws     *websocket.Conn
+	net    net.Conn
+	mask   masker
+	waker  *doorbell.Waker
+	unhook func() bool
 
+	account
 	control []byte      // control frames that go out with the next write
 	vector  net.Buffers // what one write consists of
-	parts   [2][]byte
+	parts   [][]byte
 
-	pinged int64        // offset that the last ping asked about
-	asked  int64        // when the first ping was sent that no pong has followed
-	pingAt atomic.Int64 // when the last ping was sent; times here are of clock()
-
-	acked  atomic.Int64 // offset that a pong confirmed, -1 before the first
-	pongAt atomic.Int64 // when the last pong came
 	heard  atomic.Int64 // when the server last said anything
-	rtt    atomic.Int64 // from the last answered ping to its pong, in ns
 	news   atomic.Bool  // there is something under mu
 	mu     sync.Mutex
 	pong   []byte // payload of the last ping of the server, nil when answered
 	closed *websocket.CloseError
 
-	lastQueued int
+	lastUnsent int
 
 	readDone chan struct{} // closed when the reader ends, after readErr
 	readErr  error
@@ -63,12 +54,9 @@ var clockStart = time.Now()
 func clock() int64 { return int64(time.Since(clockStart)) }
 
 func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.Waker, message func([]byte, bool)) *link {
-	l := &link{ws: ws, net: ws.NetConn(), mask: mask, waker: w, since: time.Now(), readDone: make(chan struct{})}
-	l.acked.Store(-1)
-	now := clock()
-	l.heard.Store(now)
-	l.pingAt.Store(now)
-	l.pongAt.Store(now)
+	l := &link{ws: ws, net: ws.NetConn(), mask: mask, waker: w, readDone: make(chan struct{})}
+	l.begin()
+	l.heard.Store(l.since)
 	// Ends a blocked read or write at once, even where TLS has a say.
 	l.unhook = context.AfterFunc(ctx, func() { l.tcp().Close() })
 	ws.SetPingHandler(func(payload string) error {
@@ -79,9 +67,7 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 		now := clock()
 		l.heard.Store(now)
 		if len(payload) == 8 { // else it answers no ping of ours
-			l.pongAt.Store(now)
-			l.rtt.Store(now - l.pingAt.Load())
-			l.acked.Store(max(l.acked.Load(), int64(binary.BigEndian.Uint64([]byte(payload)))))
+			l.answer(int64(binary.BigEndian.Uint64([]byte(payload))), now)
 			l.waker.Wake()
 		}
 		return nil
@@ -176,23 +162,18 @@ func (l *link) queue(opcode byte, payload []byte) {
 	if need := len(l.control) + maxHeader + len(payload); need > cap(l.control) {
 		l.control = append(make([]byte, 0, 2*need), l.control...)
 	}
-	l.control = appendFrame(l.control, opcode, l.mask.key(), payload, nil)
+	l.control = appendFrame(l.control, finBit|opcode, l.mask.key(), payload)
 }
 
 // ping asks the server to confirm everything up to an offset.
 func (l *link) ping(offset, now int64) {
-	if !l.unanswered() {
-		l.asked = now
-	}
 	var payload [8]byte
 	binary.BigEndian.PutUint64(payload[:], uint64(offset))
 	l.queue(opPing, payload[:])
-	l.pingAt.Store(now)
-	l.pinged = offset
+	l.ask(offset, now)
 }
 
-// unanswered tells whether a ping is out that no pong has followed.
-func (l *link) unanswered() bool { return l.pongAt.Load() < l.pingAt.Load() }
+func (l *link) queued() bool { return len(l.control) > 0 }
 
 // silent tells whether the server has said nothing for too long after a ping.
 // An answer may be late because the way is slow: bytes that still leave the
@@ -201,14 +182,14 @@ func (l *link) silent(timeout time.Duration) bool {
 	if !l.unanswered() || clock()-max(l.asked, l.heard.Load()) < int64(timeout) {
 		return false
 	}
-	queued := l.queued()
-	moved := queued != l.lastQueued && queued != 0
-	l.lastQueued = queued
+	now := l.unsent()
+	moved := now != l.lastUnsent && now != 0
+	l.lastUnsent = now
 	return !moved
 }
 
-// queued is how many bytes the peer's TCP has not acknowledged.
-func (l *link) queued() (n int) {
+// unsent is how many bytes the peer's TCP has not acknowledged.
+func (l *link) unsent() (n int) {
 	if tcp, ok := l.tcp().(*net.TCPConn); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
@@ -232,12 +213,21 @@ func (l *link) limitSilence(d time.Duration) {
 
 // write sends frames, and the control frames that wait, in one system call.
 func (l *link) write(frames []byte) error {
-	l.parts = [2][]byte{frames, l.control}
-	l.vector = l.parts[:]
-	if len(frames) == 0 {
-		l.vector = l.parts[1:]
+	l.parts = l.parts[:0]
+	if len(frames) > 0 {
+		l.parts = append(l.parts, frames)
 	}
+	return l.writeParts()
+}
+
+// writeParts is write for the frames in l.parts.
+func (l *link) writeParts() error {
+	if len(l.control) > 0 {
+		l.parts = append(l.parts, l.control)
+	}
+	l.vector = l.parts // which the write empties
 	_, err := l.vector.WriteTo(l.net)
+	clear(l.parts)
 	l.control = l.control[:0]
 	return err
 }
@@ -287,14 +277,33 @@ func lost(err error) error {
 	var errno syscall.Errno
 	switch {
 	case errors.As(err, &closed) && closed.Code == websocket.CloseAbnormalClosure, errors.Is(err, io.EOF):
-		return fmt.Errorf("the server ended the connection: %w", syscall.EPIPE)
+		return fault(syscall.EPIPE, "the server ended it")
 	case errors.As(err, &closed):
-		return &closeError{closed.Code, fmt.Errorf("the server closed with %d %q: %w", closed.Code, closed.Text, syscall.EPIPE)}
-	case errors.As(err, &errno):
+		text := fmt.Sprintf("the server closed it with %d", closed.Code)
+		if closed.Text != "" {
+			text += fmt.Sprintf(" %q", closed.Text)
+		}
+		return &closeError{closed.Code, fault(syscall.EPIPE, "%s", text)}
+	case errors.As(err, new(*told)):
 		return err
+	case errors.As(err, &errno):
+		return errno // addresses and the call's name say nothing to a user
 	}
-	return fmt.Errorf("%w: %w", err, syscall.EPIPE)
+	return fault(syscall.EPIPE, "%v", err)
 }
+
+// fault is an error whose sentence is whole without its errno's.
+func fault(errno syscall.Errno, format string, args ...any) error {
+	return &told{fmt.Sprintf(format, args...), errno}
+}
+
+type told struct {
+	text  string
+	errno syscall.Errno
+}
+
+func (e *told) Error() string { return e.text }
+func (e *told) Unwrap() error { return e.errno }
 
 // A closeError is a close frame's code with its sentence.
 type closeError struct {

@@ -13,7 +13,7 @@ import (
 type panel struct {
 	title   string
 	measure string // rows whose case is SIZE, measure / PEER
-	ratio   bool   // to batched TCP, which then has no bar
+	ratio   bool   // to batched TCP
 	log     bool
 }
 
@@ -94,7 +94,6 @@ func (p panel) bars(rows []row) []bar {
 			if p.ratio && r.Peer == batched {
 				// As the table has it: the median of the ratios.
 				reference, bars[first].value = r.Theirs, r.Value*r.Theirs
-				continue
 			}
 			bars = append(bars, bar{name, r.Peer, r.Theirs})
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 )
 
 // A floor is what a row's value must keep: at least, or at most. The short
@@ -42,12 +43,16 @@ func (f floors) judge(r *row, quick bool) {
 	if r.Note != "" {
 		return
 	}
+	var limits []string
 	if least != nil {
-		r.Floor, r.Below = "≥ "+digits(*least), !(r.Value >= *least)
+		limits = append(limits, "≥ "+digits(*least))
+		r.Below = !(r.Value >= *least)
 	}
 	if most != nil {
-		r.Floor, r.Below = "≤ "+digits(*most), !(r.Value <= *most)
+		limits = append(limits, "≤ "+digits(*most))
+		r.Below = r.Below || !(r.Value <= *most)
 	}
+	r.Floor = strings.Join(limits, ", ")
 }
 
 // verdict is an error in the short form where a ratio is below its floor.

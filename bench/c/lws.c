@@ -25,8 +25,8 @@ enum { PIECES = 4 };
 struct stream {
     struct lws *wsi;
     int up;
-    int64_t piece;            /* the next that is due */
-    uint8_t *ring;            /* PIECES of size bytes, each behind LWS_PRE */
+    int64_t piece;             /* the next that is due */
+    uint8_t *ring;             /* PIECES of size bytes, each behind LWS_PRE */
     _Atomic int written, read; /* pieces */
 };
 
@@ -126,8 +126,8 @@ static void connect_all(const char *url, int from, int to)
             .opaque_user_data = &streams[i],
         };
         if (pace.size > 0)
-            streams[i].ring = threaded ? must(malloc((size_t)PIECES * (LWS_PRE + (size_t)pace.size)))
-                                       : NULL;
+            streams[i].ring =
+                threaded ? must(malloc((size_t)PIECES * (LWS_PRE + (size_t)pace.size))) : NULL;
         streams[i].wsi = lws_client_connect_via_info(&c);
         while (up < i + 1)
             lws_service(context, 0);

@@ -11,6 +11,7 @@
  *     ours URL idle STREAMS [OPTION VALUE]
  */
 #include <inttypes.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -43,11 +44,24 @@ static void wait_for_data(void *arg)
     msp_event_get(&s->ready, 1, MSP_EVENT_OR_CLEAR, &flags, MSP_WAIT_FOREVER);
 }
 
+/* A ring's memory, in pages of its own: resident once it is written, and then
+ * known to the byte. */
+static size_t pages(int size)
+{
+    return ((size_t)size + 4095) & ~(size_t)4095;
+}
+
+static char *storage(int size)
+{
+    char *p = mmap(NULL, pages(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return must(p == MAP_FAILED ? NULL : p);
+}
+
 static void prepare(struct stream *s, const char *url, int number, int room, int chunk,
                     int callback)
 {
     char from[64], to[256];
-    ringbuffer_create(&s->ring, must(malloc((size_t)room + 1)), room + 1);
+    ringbuffer_create(&s->ring, storage(room + 1), room + 1);
     snprintf(from, sizeof(from), "ringbuffer://handle=%" PRIuPTR, (uintptr_t)&s->ring);
     snprintf(to, sizeof(to), "%s%d.pcm", url, number);
     if ((s->rec = record_register(from, to)) == NULL)
@@ -137,7 +151,7 @@ static void paced(const char *url, struct pace *p, int callback)
     }
     report_memory();
     field("rss_one_kib", (double)one);
-    field("ring_kib", (double)(room + 1) / 1024);
+    field("ring_kib", (double)pages(room + 1) / 1024);
     field("refused", refused);
     field("high_water", most);
     for (int i = 0; i < p->streams; i++)

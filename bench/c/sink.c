@@ -26,14 +26,14 @@ enum { BINARY = 2, CLOSE = 8, PING = 9, CONTROL = 8, STAMP = 8 };
 
 struct conn {
     int fd;
-    int open;              /* the handshake is done */
-    char request[4096];    /* until then */
-    int got;               /* bytes in request, then in header */
-    uint8_t header[14];    /* of the frame that is coming in */
-    int in_payload;        /* the header is whole */
-    uint64_t left;         /* of its payload */
-    uint8_t control[125];  /* payload of a control frame, or the stamp */
-    int kept;              /* bytes in control */
+    int open;             /* the handshake is done */
+    char request[4096];   /* until then */
+    int got;              /* bytes in request, then in header */
+    uint8_t header[14];   /* of the frame that is coming in */
+    int in_payload;       /* the header is whole */
+    uint64_t left;        /* of its payload */
+    uint8_t control[125]; /* payload of a control frame, or the stamp */
+    int kept;             /* bytes in control */
 };
 
 static int stamps;

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 )
@@ -99,9 +98,4 @@ func digits(v float64) string {
 		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.3f", v)
-}
-
-// worst is the largest of an entry's figures over all rounds.
-func (r results) worst(name string, m metric) float64 {
-	return slices.MaxFunc(r.each(name, m), cmp.Compare)
 }

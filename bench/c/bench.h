@@ -76,6 +76,14 @@ static inline void field(const char *name, double value)
     printf("%s\"%s\": %.9g", fields++ ? ", " : "{", name, value);
 }
 
+/* The same for a name of two parts. */
+static inline void named(const char *name, const char *what, double value)
+{
+    char both[64];
+    snprintf(both, sizeof(both), "%s_%s", name, what);
+    field(both, value);
+}
+
 static inline void end_report(void)
 {
     puts("}");
@@ -110,6 +118,13 @@ static inline int64_t due(const struct pace *p, int stream, int64_t piece)
 {
     int64_t period = p->period_ms * 1000000LL;
     return p->begin + piece * period + (p->together ? 0 : period * stream / p->streams);
+}
+
+/* For qsort, of double. */
+static inline int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
 }
 
 static inline void *must(void *allocated)

@@ -41,7 +41,7 @@ static struct {
     uint64_t bytes, messages, pings, connections;
     int64_t first, last;
 } sum;
-static float *late; /* microseconds */
+static double *late; /* microseconds */
 static size_t late_count, late_room;
 
 static void note_late(int64_t stamp, int64_t now)
@@ -50,7 +50,7 @@ static void note_late(int64_t stamp, int64_t now)
         late_room = late_room ? 2 * late_room : 4096;
         late = must(realloc(late, late_room * sizeof(*late)));
     }
-    late[late_count++] = (float)(now - stamp) / 1e3f;
+    late[late_count++] = (double)(now - stamp) / 1e3;
 }
 
 static void answer(struct conn *c, int opcode)
@@ -164,12 +164,6 @@ static int receive(struct conn *c)
         return n < 0 && errno == EAGAIN;
     take(c, buf, (size_t)n, now_ns());
     return 1;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
 }
 
 static void report(void)

@@ -22,8 +22,11 @@ type carrier interface {
 	queued() bool
 	// write sends frames, and what is queued behind them.
 	write(frames []byte) error
+	// drained tells whether the other side's TCP has acknowledged all that was
+	// written.
+	drained() bool
 	// silent tells whether the server is taken for dead.
-	silent(timeout time.Duration) bool
+	silent(now int64, timeout time.Duration) bool
 	// reason is why the carrier is over, where err is what was noticed of it.
 	reason(err error) error
 	close(orderly bool)
@@ -33,7 +36,8 @@ type carrier interface {
 type account struct {
 	since   int64 // when the connection was made, or joined
 	shared  bool  // others see to it that a dead server is noticed
-	resumes bool  // the server answered Record-Offset
+	deaf    bool  // the server is taken for one that answers no pings
+	resumes bool  // it answered Record-Offset
 	kept    int64 // what the request had said
 	held    int64 // what it answered
 
@@ -51,6 +55,7 @@ func (a *account) known() *account { return a }
 // begin is for a new connection.
 func (a *account) begin() {
 	a.since = clock()
+	a.deaf = false
 	a.pinged = 0
 	a.acked.Store(-1)
 	a.pingAt.Store(a.since)

@@ -109,7 +109,7 @@ func (d *dialer) dial() (*link, error) {
 	if err == nil {
 		l := newLink(d.ctx, ws, d.mask, d.waker, d.cfg.Message)
 		l.kept = kept
-		l.limitSilence(d.cfg.PingInterval + d.cfg.PongTimeout)
+		l.limitSilence(d.cfg.PongTimeout)
 		if l.held, l.resumes, err = heldBy(resp); err == nil {
 			return l, nil
 		}

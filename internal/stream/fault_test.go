@@ -221,9 +221,9 @@ func push(t *testing.T, s *Stream, way *faultyWay) int {
 }
 
 func faultyConfig(t *testing.T, url string) Config {
-	oldFirst, oldLongest := firstBackoff, longestBackoff
-	firstBackoff, longestBackoff = time.Millisecond, 4*time.Millisecond
-	t.Cleanup(func() { firstBackoff, longestBackoff = oldFirst, oldLongest })
+	first, longest, delay := firstBackoff, longestBackoff, ackDelay
+	firstBackoff, longestBackoff, ackDelay = time.Millisecond, 4*time.Millisecond, 50*time.Millisecond
+	t.Cleanup(func() { firstBackoff, longestBackoff, ackDelay = first, longest, delay })
 	cfg := config(t, url)
 	cfg.PingInterval, cfg.PongTimeout = 50*time.Millisecond, 100*time.Millisecond
 	cfg.ConnectTimeout = 300 * time.Millisecond

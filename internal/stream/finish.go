@@ -9,6 +9,10 @@ import (
 	"github.com/gorilla/websocket"
 )
 
+// closeWait is how long a server that has confirmed everything is given to
+// answer our close.
+const closeWait = time.Second
+
 // closeNormal says that there is no more (section 7.4.1).
 var closeNormal = []byte{websocket.CloseNormalClosure >> 8, websocket.CloseNormalClosure & 0xFF}
 
@@ -28,9 +32,16 @@ func (s *Stream) Finish() error {
 		if l, ok := s.link.(*link); ok {
 			readDone = l.readDone
 		}
-		if s.parting && !s.closing {
+		if s.link != nil {
+			s.heed()
 			now := clock()
-			s.wakeAfter(now, max(0, time.Duration(s.until-now)))
+			switch {
+			case s.closing && s.confirmed == s.window.next && now >= s.until:
+				s.ended = true // only the server's goodbye is missing
+				continue
+			case s.parting && now < s.until:
+				s.wakeAfter(now, time.Duration(s.until-now))
+			}
 		}
 		select {
 		case <-readDone:
@@ -74,7 +85,7 @@ func (s *Stream) part() error {
 	if s.closing || clock() < s.until {
 		return nil
 	}
-	s.closing = true
+	s.closing, s.until = true, clock()+int64(closeWait)
 	s.link.queue(opClose, closeNormal)
 	if err := s.link.write(nil); err != nil {
 		return s.lose(err)

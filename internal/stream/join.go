@@ -72,7 +72,7 @@ func (s *Stream) replay(from, to int64) error {
 			end = m.end()
 			n++
 		}
-		s.ask(end, clock())
+		s.ask(end, clock(), false)
 		s.writing(w.messages[w.unsent].offset, end)
 		if err := s.link.write(s.batch); err != nil {
 			return err
@@ -115,9 +115,6 @@ func (s *Stream) attend() error {
 		return s.lose(err)
 	}
 	s.heed()
-	if s.answering() && s.link.silent(s.cfg.PongTimeout) {
-		return s.lose(fault(syscall.ETIMEDOUT, "no pong within %v", s.cfg.PongTimeout))
-	}
 	if s.link.known().resumes && s.window.base() > s.confirmed {
 		return s.lose(errGap)
 	}

@@ -102,10 +102,11 @@ func (l *lane) board() bool {
 	t := l.trunk
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.up {
+	if t.link == nil {
 		return false
 	}
 	l.connection = t.connection
+	l.asking = false // what the last one would have asked
 	l.begin()
 	return true
 }
@@ -114,10 +115,17 @@ func (l *lane) attend() error {
 	t := l.trunk
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.up && l.connection == t.connection {
+	if t.link != nil && l.connection == t.connection {
 		return nil
 	}
 	return t.lost
+}
+
+func (l *lane) drained() bool {
+	t := l.trunk
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.link == nil || t.link.drained()
 }
 
 func (l *lane) ping(offset, now int64) {
@@ -128,10 +136,10 @@ func (l *lane) ping(offset, now int64) {
 // queue is not reached: takeLane refuses what would need it.
 func (l *lane) queue(byte, []byte) {}
 
-func (l *lane) queued() bool              { return l.asking }
-func (l *lane) silent(time.Duration) bool { return false }
-func (l *lane) reason(err error) error    { return err }
-func (l *lane) close(bool)                {}
+func (l *lane) queued() bool                     { return l.asking }
+func (l *lane) silent(int64, time.Duration) bool { return false }
+func (l *lane) reason(err error) error           { return err }
+func (l *lane) close(bool)                       {}
 
 // write waits for the lane's turn to be over, or the stream's end. After that
 // the trunk may write the frames all the same; nobody else does.
@@ -164,11 +172,14 @@ func (s *Stream) finishLane() error {
 				continue
 			}
 			left := deafAfter - time.Duration(now-max(s.spoke, s.link.known().since))
-			if s.confirmed == s.window.next || !s.answering() && left <= 0 {
+			if s.confirmed == s.window.next {
 				break
 			}
 			if !s.answering() {
-				s.wakeAfter(now, left)
+				if left <= 0 && s.link.drained() {
+					break
+				}
+				s.wakeAfter(now, max(left, deafAfter/10))
 			}
 		}
 		select {

@@ -30,6 +30,7 @@ type link struct {
 	mask   masker
 	waker  *doorbell.Waker
 	unhook func() bool
+	secret uint64 // in the pings
 
 	account
 	control []byte      // control frames that go out with the next write
@@ -37,7 +38,7 @@ type link struct {
 	parts   [][]byte
 
 	heard  atomic.Int64 // when the server last said anything
-	news   atomic.Bool  // there is something under mu
+	news   atomic.Bool  // the reader left something, or has ended
 	mu     sync.Mutex
 	pong   []byte // payload of the last ping of the server, nil when answered
 	closed *websocket.CloseError
@@ -57,6 +58,7 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 	l := &link{ws: ws, net: ws.NetConn(), mask: mask, waker: w, readDone: make(chan struct{})}
 	l.begin()
 	l.heard.Store(l.since)
+	l.secret = uint64(mask.key())<<32 | uint64(mask.key())
 	// Ends a blocked read or write at once, even where TLS has a say.
 	l.unhook = context.AfterFunc(ctx, func() { l.tcp().Close() })
 	ws.SetPingHandler(func(payload string) error {
@@ -66,8 +68,8 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 	ws.SetPongHandler(func(payload string) error {
 		now := clock()
 		l.heard.Store(now)
-		if len(payload) == 8 { // else it answers no ping of ours
-			l.answer(int64(binary.BigEndian.Uint64([]byte(payload))), now)
+		if offset, ok := l.readPing(payload); ok {
+			l.answer(offset, now)
 			l.waker.Wake()
 		}
 		return nil
@@ -107,6 +109,7 @@ const maxMessage = 1 << 20
 // that is not nil.
 func (l *link) read(message func(data []byte, text bool)) {
 	defer l.waker.Wake()
+	defer l.news.Store(true)
 	defer close(l.readDone)
 	defer func() {
 		if r := recover(); r != nil {
@@ -136,14 +139,15 @@ func (l *link) read(message func(data []byte, text bool)) {
 
 // attend acts on what the reader left: an end, or a ping to answer.
 func (l *link) attend() error {
+	if !l.news.Load() {
+		return nil
+	}
 	select {
-	case <-l.readDone:
+	case <-l.readDone: // news stays
 		return l.readErr
 	default:
 	}
-	if !l.news.Swap(false) {
-		return nil
-	}
+	l.news.Store(false) // before the look
 	l.mu.Lock()
 	pong, closed := l.pong, l.closed
 	l.pong = nil
@@ -165,12 +169,28 @@ func (l *link) queue(opcode byte, payload []byte) {
 	l.control = appendFrame(l.control, finBit|opcode, l.mask.key(), payload)
 }
 
-// ping asks the server to confirm everything up to an offset.
+// ping asks the server to confirm everything up to an offset. That is the
+// payload, with a check behind it: bytes that are damaged on their way, or a
+// pong that answers no ping of ours, must not pass for an acknowledgement.
 func (l *link) ping(offset, now int64) {
-	var payload [8]byte
+	var payload [12]byte
 	binary.BigEndian.PutUint64(payload[:], uint64(offset))
+	binary.BigEndian.PutUint32(payload[8:], l.check(offset))
 	l.queue(opPing, payload[:])
 	l.ask(offset, now)
+}
+
+func (l *link) check(offset int64) uint32 {
+	return uint32((uint64(offset) ^ l.secret) * 0x9E3779B97F4A7C15 >> 32)
+}
+
+// readPing reads the offset back, of a pong's payload.
+func (l *link) readPing(payload string) (offset int64, ok bool) {
+	if len(payload) != 12 {
+		return 0, false
+	}
+	offset = int64(binary.BigEndian.Uint64([]byte(payload)))
+	return offset, binary.BigEndian.Uint32([]byte(payload[8:])) == l.check(offset)
 }
 
 func (l *link) queued() bool { return len(l.control) > 0 }
@@ -178,15 +198,17 @@ func (l *link) queued() bool { return len(l.control) > 0 }
 // silent tells whether the server has said nothing for too long after a ping.
 // An answer may be late because the way is slow: bytes that still leave the
 // socket's queue are a sign of life.
-func (l *link) silent(timeout time.Duration) bool {
-	if !l.unanswered() || clock()-max(l.asked, l.heard.Load()) < int64(timeout) {
+func (l *link) silent(now int64, timeout time.Duration) bool {
+	if !l.unanswered() || now-max(l.asked, l.heard.Load()) < int64(timeout) {
 		return false
 	}
-	now := l.unsent()
-	moved := now != l.lastUnsent && now != 0
-	l.lastUnsent = now
+	unsent := l.unsent()
+	moved := unsent != l.lastUnsent && unsent != 0
+	l.lastUnsent = unsent
 	return !moved
 }
+
+func (l *link) drained() bool { return l.unsent() == 0 }
 
 // unsent is how many bytes the peer's TCP has not acknowledged.
 func (l *link) unsent() (n int) {

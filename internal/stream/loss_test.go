@@ -29,19 +29,19 @@ func TestAPongThatCameBeforeTheLossCounts(t *testing.T) {
 		}
 	})
 	s := dial(t, context.Background(), url)
-	put(t, s, make([]byte, 100_000))
+	put(t, s, make([]byte, 300_000))
 	if err := s.flush(); err != nil {
 		t.Fatal(err)
 	}
 	<-s.link.(*link).readDone
-	if acked := s.link.known().acked.Load(); acked != 100_000 {
+	if acked := s.link.known().acked.Load(); acked != 300_000 {
 		t.Fatal("no pong came:", acked)
 	}
 	if err := s.attend(); err != nil {
 		t.Fatal(err)
 	}
-	if s.Delivered() != 100_000 {
-		t.Errorf("confirmed were 100000 bytes, counted as delivered %d: they will be sent again", s.Delivered())
+	if s.Delivered() != 300_000 {
+		t.Errorf("confirmed were 300000 bytes, counted as delivered %d: they will be sent again", s.Delivered())
 	}
 }
 

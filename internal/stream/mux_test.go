@@ -238,7 +238,8 @@ func TestMuxLosesNothingWhenTheConnectionIsLost(t *testing.T) {
 			r := newRecorder(t)
 			r.deaf = deaf
 			way := newFaultyWay(t, r.url, 0)
-			var wg sync.WaitGroup
+			var wg, pushing sync.WaitGroup
+			pushing.Add(3)
 			var totals [3]int
 			var reconnects atomic.Int64
 			stems := [3]string{"mic", "ref", "proc"}
@@ -246,6 +247,8 @@ func TestMuxLosesNothingWhenTheConnectionIsLost(t *testing.T) {
 				cfg := faultyConfig(t, "ws://"+way.listen.Addr().String()+"/"+stem+".pcm")
 				cfg.Mux, cfg.PongTimeout, cfg.ReplayBytes = true, 10*time.Second, 4<<20
 				wg.Go(func() {
+					pushed := sync.OnceFunc(pushing.Done)
+					defer pushed()
 					s, err := Open(context.Background(), cfg, newWaker(t))
 					if err != nil {
 						t.Error(err)
@@ -267,6 +270,10 @@ func TestMuxLosesNothingWhenTheConnectionIsLost(t *testing.T) {
 							r.cut()
 						}
 					}
+					// What a deaf server had not read when the connection is
+					// cut is lost where its stream is over by then.
+					pushed()
+					pushing.Wait()
 					if err := s.Finish(); err != nil {
 						t.Errorf("%s: %v", stem, err)
 					}

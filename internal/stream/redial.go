@@ -82,9 +82,11 @@ func (r *redial) run(d *dialer) {
 			r.link = link
 			return
 		}
-		r.mu.Lock()
-		r.last = err
-		r.mu.Unlock()
+		if d.ctx.Err() == nil {
+			r.mu.Lock()
+			r.last = err
+			r.mu.Unlock()
+		}
 		var refused *refusal
 		atLeast = 0
 		if errors.As(err, &refused) {

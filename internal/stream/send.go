@@ -2,7 +2,10 @@
 
 package stream
 
-import "time"
+import (
+	"syscall"
+	"time"
+)
 
 // Reserve waits until a chunk of up to max bytes can be kept, or is to be
 // given up.
@@ -41,10 +44,17 @@ func (s *Stream) slide(size int) bool {
 	if s.link == nil || s.answering() || s.window.waiting > 0 || !s.window.full(size) {
 		return false
 	}
-	now := clock()
-	if wait := deafAfter - time.Duration(now-s.link.known().since); wait > 0 {
-		s.wakeAfter(now, wait)
-		return false
+	if l := s.link.known(); !l.deaf {
+		now := clock()
+		wait := deafAfter - time.Duration(now-max(l.since, s.spoke))
+		if !s.link.drained() {
+			wait = deafAfter
+		}
+		if wait > 0 {
+			s.wakeAfter(now, wait)
+			return false
+		}
+		l.deaf = true
 	}
 	for s.window.full(size) {
 		s.window.pop()
@@ -118,7 +128,10 @@ func (s *Stream) flush() error {
 			s.reached = end
 		}
 		now := clock()
-		s.ask(end, now)
+		if s.answering() && s.link.silent(now, s.cfg.PongTimeout) {
+			return s.lose(fault(syscall.ETIMEDOUT, "no pong within %v", s.cfg.PongTimeout))
+		}
+		s.ask(end, now, n == 0)
 		if n == 0 && !s.link.queued() {
 			break
 		}
@@ -153,8 +166,9 @@ func (s *Stream) fenced() bool {
 
 // ask puts a ping behind what is written next, where one is due: to have
 // bytes acknowledged, or to see whether a silent server lives. Where none is,
-// it sees to it that the pump wakes when one will be.
-func (s *Stream) ask(end, now int64) {
+// it sees to it that the pump wakes when one will be. Alone, with nothing to
+// go out behind, a ping waits longer.
+func (s *Stream) ask(end, now int64, alone bool) {
 	l := s.link.known()
 	since := time.Duration(now - l.pingAt.Load())
 	idle := s.cfg.PingInterval
@@ -164,11 +178,17 @@ func (s *Stream) ask(end, now int64) {
 	due := idle
 	if unasked := end - l.pinged; unasked > 0 && (s.answering() || time.Duration(now-l.since) < deafAfter) {
 		due = ackDelay
-		if unasked >= min(ackBytes, int64(s.window.limit/8)) {
+		if alone {
+			due += ackDelay / 2
+		}
+		if unasked >= s.window.worthAsking() {
 			due = 0
 		}
 	}
 	if since >= due {
+		if s.window.empty() {
+			s.window.release() // nothing came for a whole interval
+		}
 		s.link.ping(end, now)
 		since = 0
 		due = idle

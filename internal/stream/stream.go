@@ -13,18 +13,23 @@ import (
 	"msprecord/internal/doorbell"
 )
 
+// A ping asks for an acknowledgement behind so many bytes (as the window says),
+// or so long after the last one, whichever comes first.
+const (
+	leastAck = 6 << 10
+	mostAck  = 256 << 10
+)
+
+var ackDelay = 500 * time.Millisecond // shorter in tests
+
 const (
 	// batchSize is how many bytes of frames leave in one write at most, unless
 	// a single chunk is larger. Past it a write gains nothing on loopback.
 	batchSize = 64 << 10
 
-	// A ping asks for an acknowledgement behind so many bytes, or so long
-	// after the last one, whichever comes first.
-	ackBytes = 64 << 10
-	ackDelay = 250 * time.Millisecond
-
-	// deafAfter is how long a full window waits for the first pong of a
-	// connection before it takes the server for one that answers no pings.
+	// deafAfter is how long a full window, all of it sent, waits for the first
+	// pong of a connection before it takes the server for one that answers no
+	// pings.
 	deafAfter = time.Second
 )
 

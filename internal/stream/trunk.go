@@ -29,7 +29,7 @@ type trunk struct {
 	parted bool          // before that: the server answered our close
 
 	mu         sync.Mutex
-	up         bool
+	link       *link   // nil while there is no connection
 	connection int     // counts them
 	redial     *redial // the present attempts, or the last
 	lost       error   // why the last connection was lost
@@ -124,7 +124,7 @@ func (l *lane) leave(ctx context.Context) bool {
 			break
 		}
 	}
-	t.closing = last && t.up && ctx.Err() == nil
+	t.closing = last && t.link != nil && ctx.Err() == nil
 	orderly := t.closing
 	t.mu.Unlock()
 	if !last {
@@ -154,7 +154,7 @@ func (t *trunk) redialling() *redial {
 func (t *trunk) enqueue(l *lane, frames []byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.up || l.connection != t.connection {
+	if t.link == nil || l.connection != t.connection {
 		return t.lost
 	}
 	l.frames = frames
@@ -192,7 +192,7 @@ func (t *trunk) run() {
 	}()
 	l, err := t.dialer.dial()
 	for err == nil {
-		t.connected()
+		t.connected(l)
 		err = t.carry(l)
 		l.close(t.parted)
 		if err == nil {
@@ -210,9 +210,9 @@ func (t *trunk) run() {
 }
 
 // connected lets the lanes know that there is a connection.
-func (t *trunk) connected() {
+func (t *trunk) connected(l *link) {
 	t.mu.Lock()
-	t.up = true
+	t.link = l
 	t.connection++
 	close(t.redial.done)
 	t.mu.Unlock()
@@ -222,7 +222,7 @@ func (t *trunk) connected() {
 // disconnected lets them know that there is none, for now.
 func (t *trunk) disconnected(err error) *redial {
 	t.mu.Lock()
-	t.up = false
+	t.link = nil
 	t.lost = err
 	t.redial = newRedial(err)
 	t.refuse()
@@ -241,8 +241,8 @@ func (t *trunk) fail(err error) {
 	}
 	trunks.mu.Unlock()
 	t.mu.Lock()
-	if t.up {
-		t.up = false
+	if t.link != nil {
+		t.link = nil
 		t.redial = newRedial(err)
 	}
 	t.lost = err
@@ -289,13 +289,13 @@ func (t *trunk) carry(l *link) error {
 			answers = true
 			t.answered(acked, l.pongAt.Load())
 		}
-		if err == nil && answers && l.silent(t.dialer.cfg.PongTimeout) {
+		now := clock()
+		if err == nil && answers && l.silent(now, t.dialer.cfg.PongTimeout) {
 			err = fault(syscall.ETIMEDOUT, "no pong within %v", t.dialer.cfg.PongTimeout)
 		}
 		if err != nil {
 			return l.reason(err)
 		}
-		now := clock()
 		due := t.load(l, now)
 		if len(l.parts) > 0 || l.queued() {
 			if err := l.writeParts(); err != nil {

@@ -57,6 +57,12 @@ func (w *window) full(size int) bool {
 	return !w.empty() && w.held+size > w.limit
 }
 
+// worthAsking is how many bytes are worth an acknowledgement: half the store,
+// so that one which is acknowledged in time need not grow.
+func (w *window) worthAsking() int64 {
+	return int64(min(max(leastAck, len(w.buf)/2), mostAck, w.limit/4))
+}
+
 // place finds room for a message of that many bytes, and tells whether there
 // is any within the process's bound.
 func (w *window) place(size int) bool {
@@ -82,8 +88,8 @@ func (w *window) place(size int) bool {
 
 // grow moves the store to a larger one.
 func (w *window) grow(size int) bool {
-	const smallest = 4 << 10
-	want := max(smallest, w.held+size, min(2*len(w.buf), w.limit+size))
+	need := w.held + size
+	want := max(need, min(need+need/4, w.limit+size))
 	more := int64(want - len(w.buf))
 	if windowMemory.Add(more) > processBound && !w.empty() {
 		windowMemory.Add(-more)

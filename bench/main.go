@@ -104,13 +104,13 @@ func (b *bench) all(only, jsonFile, chartFile string) error {
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	go func() { <-stop; endAll(); os.Exit(130) }()
 
-	began := time.Now()
+	began := usageNow()
 	var rows []row
 	for _, g := range b.groups() {
 		if b.quick && !g.quick || !wanted.MatchString(g.title) {
 			continue
 		}
-		fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(began).Seconds(), g.title)
+		fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(began.at).Seconds(), g.title)
 		some, err := b.run(g)
 		if err != nil {
 			return err
@@ -121,7 +121,7 @@ func (b *bench) all(only, jsonFile, chartFile string) error {
 		}
 		rows = append(rows, some...)
 	}
-	report := newReport(b, time.Since(began), rows)
+	report := newReport(b, began, rows)
 	report.print(os.Stdout)
 	if jsonFile != "" {
 		text, err := json.MarshalIndent(report, "", "  ")

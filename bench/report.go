@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -18,12 +19,42 @@ type report struct {
 	When    time.Time `json:"when"`
 	Rounds  int       `json:"rounds"`
 	Seconds float64   `json:"seconds"`
+	Others  float64   `json:"others"` // share of the machine that other programs used, 0 to 1
 	Quick   bool      `json:"quick"`
 	Rows    []row     `json:"rows"`
 }
 
-func newReport(b *bench, took time.Duration, rows []row) report {
-	return report{machine(), time.Now().UTC().Truncate(time.Second), b.rounds, took.Seconds(), b.quick, rows}
+func newReport(b *bench, began usage, rows []row) report {
+	now := usageNow()
+	took := now.at.Sub(began.at).Seconds()
+	return report{
+		Machine: machine(), When: now.at.UTC().Truncate(time.Second), Rounds: b.rounds, Seconds: took,
+		Others: max(0, (now.all-began.all)-(now.own-began.own)) / took / float64(runtime.NumCPU()),
+		Quick:  b.quick, Rows: rows,
+	}
+}
+
+// A usage is CPU time in seconds: the whole machine's, and that of this
+// program and what it has started and seen end.
+type usage struct {
+	at       time.Time
+	all, own float64
+}
+
+func usageNow() usage {
+	u := usage{at: time.Now()}
+	if text, err := os.ReadFile("/proc/stat"); err == nil {
+		var v [8]float64 // hundredths; user, nice, system, idle, iowait, irq, softirq, steal
+		_, _ = fmt.Sscanf(string(text), "cpu %f %f %f %f %f %f %f %f", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7])
+		u.all = (v[0] + v[1] + v[2] + v[5] + v[6] + v[7]) / 100
+	}
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var r syscall.Rusage
+		if syscall.Getrusage(who, &r) == nil {
+			u.own += time.Duration(r.Utime.Nano() + r.Stime.Nano()).Seconds()
+		}
+	}
+	return u
 }
 
 // machine is one line about where this ran.
@@ -42,7 +73,8 @@ func machine() string {
 
 // print writes the rows as one Markdown table.
 func (r report) print(w io.Writer) {
-	fmt.Fprintf(w, "%s; medians of %d rounds; %s; %.0f s.\n\n", r.Machine, r.Rounds, r.When.Format(time.DateOnly), r.Seconds)
+	fmt.Fprintf(w, "%s; medians of %d rounds; %s; %.0f s, in which other programs used %.0f %% of the machine.\n\n",
+		r.Machine, r.Rounds, r.When.Format(time.DateOnly), r.Seconds, 100*r.Others)
 	fmt.Fprintln(w, "| what | unit | ours | theirs | ratio | least to most | floor | |")
 	fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- | --- | --- |")
 	group := ""

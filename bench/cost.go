@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -110,10 +111,7 @@ func (b *bench) collections() (figures, error) {
 		argv: []string{"ours", "URL", "paced", "3", "2560", "80", strconv.Itoa(seconds)},
 		env:  []string{"GODEBUG=gctrace=1"},
 	}, url)
-	if late := finish(); err == nil {
-		err = late
-	}
-	if err != nil {
+	if err = errors.Join(err, finish()); err != nil {
 		return nil, err
 	}
 	count := 0.0

@@ -6,9 +6,11 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,7 +37,11 @@ var (
 	mu       sync.Mutex
 )
 
-// start starts a program that ends with this one.
+// The kernel ends a child with the thread that started it, so all are started
+// by the one thread that lives as long as the process.
+func init() { runtime.LockOSThread() }
+
+// start starts a program that ends with this one. Called by main's goroutine.
 func start(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	mu.Lock()
@@ -78,10 +84,7 @@ func (b *bench) measure(e entry) (figures, error) {
 		}
 	}
 	out, err := b.output(e, url)
-	if late := finish(); err == nil {
-		err = late
-	}
-	if err == nil {
+	if err = errors.Join(err, finish()); err == nil {
 		err = read(out, all)
 	}
 	return all, err
@@ -136,8 +139,8 @@ func (b *bench) sink(stamps bool, all figures) (url string, finish func() error,
 		if err == nil {
 			err = read(line, all)
 		}
-		if late := wait(cmd); err == nil {
-			err = late
+		if err = errors.Join(err, wait(cmd)); err != nil {
+			err = fmt.Errorf("the sink: %w", err)
 		}
 		return err
 	}, nil

@@ -140,7 +140,7 @@ func (r *run) closeWaiter() {
 func (r *run) gaveUp(offset, length int64) {
 	text := fmt.Sprintf("%d bytes from offset %d on were given up, as on_full says", length, offset)
 	r.warn(text)
-	r.tellEvent(Event{Type: Overflow, Bytes: uint64(length), Message: text})
+	r.tellEvent(Event{Type: Overflow, Bytes: uint64(length), Offset: uint64(offset), Message: text})
 }
 
 func (r *run) warn(text string) { Log(LogWarn, r.session.name+": "+text) }
@@ -187,7 +187,7 @@ func (r *run) watchRing() {
 		r.warned = now
 		r.warn(fmt.Sprintf("the ring was full: %d bytes were refused so far", refused))
 	}
-	r.tellEvent(Event{Type: Overflow, Bytes: refused - r.refused, Message: "the ring was full"})
+	r.tellEvent(Event{Type: Overflow, Bytes: refused - r.refused, Offset: nowhere, Message: "the ring was full"})
 	r.refused = refused
 }
 

@@ -30,7 +30,8 @@ struct ring_state {
 
 extern dev_ringbuf_t *ring_address[RING_SLOTS]; /* NULL: free */
 extern struct ring_state ring_states[RING_SLOTS];
-extern uint32_t ring_parked; /* sessions asleep in all; 0 keeps the producer out of here */
+extern uint32_t ring_parked;      /* sessions asleep in all; 0 keeps the producer out of here */
+extern uint32_t ring_sessions[2]; /* sessions that have a side of any ring */
 
 /* The slot of the live ring at an address, or -1. Compares, dereferences nothing. */
 int ring_find(uintptr_t address);

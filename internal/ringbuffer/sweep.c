@@ -21,7 +21,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* never held for long */
 static uint32_t watchers[SIDES];                         /* under lock, as the rest */
 static uint64_t watched[SIDES / 64];                     /* bit: it has any; read without */
-static uint32_t all;
+uint32_t ring_sessions[2];                               /* written under lock */
 static int running;
 
 static int moved(const dev_ringbuf_t *rb, int side)
@@ -58,7 +58,7 @@ static void *sweep(void *unused)
     for (;;) {
         nanosleep(&(struct timespec){.tv_nsec = SWEEP_EVERY}, NULL);
         pthread_mutex_lock(&lock);
-        if (all == 0) {
+        if (ring_sessions[RING_READER] + ring_sessions[RING_WRITER] == 0) {
             running = 0;
             pthread_mutex_unlock(&lock);
             return NULL;
@@ -99,7 +99,7 @@ int ring_watch(uint32_t slot, int side)
     pthread_mutex_lock(&lock);
     int err = running ? 0 : start();
     if (err == 0) {
-        all++;
+        __atomic_fetch_add(&ring_sessions[side], 1, __ATOMIC_SEQ_CST);
         if (watchers[i]++ == 0)
             __atomic_fetch_or(&watched[i / 64], 1ull << i % 64, __ATOMIC_RELAXED);
     }
@@ -111,7 +111,7 @@ void ring_unwatch(uint32_t slot, int side)
 {
     uint32_t i = slot * 2 + (uint32_t)side;
     pthread_mutex_lock(&lock);
-    all--;
+    __atomic_fetch_sub(&ring_sessions[side], 1, __ATOMIC_SEQ_CST);
     if (--watchers[i] == 0)
         __atomic_fetch_and(&watched[i / 64], ~(1ull << i % 64), __ATOMIC_RELAXED);
     pthread_mutex_unlock(&lock);

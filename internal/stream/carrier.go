@@ -45,6 +45,7 @@ type account struct {
 	asked  int64        // when the first ping was sent that no pong has followed
 	pingAt atomic.Int64 // when the last ping was sent
 
+	eager  atomic.Bool  // the stream waits for acked: wake it
 	acked  atomic.Int64 // offset that a pong confirmed, -1 before the first
 	pongAt atomic.Int64 // when the last pong came
 	rtt    atomic.Int64 // from the last answered ping to its pong, in ns
@@ -58,6 +59,7 @@ func (a *account) begin() {
 	a.deaf = false
 	a.pinged = 0
 	a.acked.Store(-1)
+	a.eager.Store(true)
 	a.pingAt.Store(a.since)
 	a.pongAt.Store(a.since)
 }
@@ -71,12 +73,13 @@ func (a *account) ask(offset, now int64) {
 	a.pinged = offset
 }
 
-// answer notes its pong, which confirms everything up to an offset. Any
-// goroutine, one at a time.
-func (a *account) answer(offset, now int64) {
+// answer notes its pong, which confirms everything up to an offset, and tells
+// whether the stream is to be woken. Any goroutine, one at a time.
+func (a *account) answer(offset, now int64) bool {
 	a.pongAt.Store(now)
 	a.rtt.Store(now - a.pingAt.Load())
 	a.acked.Store(max(a.acked.Load(), offset))
+	return a.eager.Load()
 }
 
 // unanswered tells whether a ping is out that no pong has followed.

@@ -33,7 +33,9 @@ func (s *Stream) Finish() error {
 			readDone = l.readDone
 		}
 		if s.link != nil {
-			s.heed()
+			if s.heed(); s.expect() {
+				continue
+			}
 			now := clock()
 			switch {
 			case s.closing && s.confirmed == s.window.next && now >= s.until:

@@ -12,6 +12,7 @@ import (
 // server does not have.
 func (s *Stream) adopt(c carrier) error {
 	l := c.known()
+	s.recent.Store(l)
 	s.link, s.parting, s.closing, s.skipping, s.spoke = c, false, false, false, clock()
 	s.window.rewind()
 	from := s.window.base()
@@ -128,6 +129,7 @@ func (s *Stream) heed() {
 		s.answers.Store(true)
 		s.rtt.Store(l.rtt.Load())
 		s.confirm(acked)
+		l.eager.Store(false)
 	}
 }
 

@@ -171,16 +171,13 @@ func (s *Stream) finishLane() error {
 				}
 				continue
 			}
-			left := deafAfter - time.Duration(now-max(s.spoke, s.link.known().since))
-			if s.confirmed == s.window.next {
+			if s.confirmed == s.window.next || !s.answering() && s.deaf(now) {
 				break
 			}
-			if !s.answering() {
-				if left <= 0 && s.link.drained() {
-					break
-				}
-				s.wakeAfter(now, max(left, deafAfter/10))
+			if s.expect() {
+				continue
 			}
+			s.wakeAfter(now, deafAfter/4)
 		}
 		select {
 		case <-s.waker.C:

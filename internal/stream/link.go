@@ -68,8 +68,7 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 	ws.SetPongHandler(func(payload string) error {
 		now := clock()
 		l.heard.Store(now)
-		if offset, ok := l.readPing(payload); ok {
-			l.answer(offset, now)
+		if offset, ok := l.readPing(payload); ok && l.answer(offset, now) {
 			l.waker.Wake()
 		}
 		return nil

@@ -30,6 +30,9 @@ func (s *Stream) Reserve(max int) (int, error) {
 		if s.slide(size) || s.giveUp(size) || s.window.held+s.window.waiting != before {
 			continue
 		}
+		if s.expect() {
+			continue
+		}
 		select {
 		case <-s.waker.C:
 		case <-s.ctx.Done():
@@ -38,23 +41,21 @@ func (s *Stream) Reserve(max int) (int, error) {
 	}
 }
 
+// expect has the next pong wake the stream; else it is heeded when there is
+// something to do. True: one may have come just before, look again.
+func (s *Stream) expect() bool {
+	return s.link != nil && !s.link.known().eager.Swap(true)
+}
+
 // slide makes room for a message by letting go of the oldest ones that were
 // sent to a server which answers no pings, and so will never acknowledge them.
 func (s *Stream) slide(size int) bool {
 	if s.link == nil || s.answering() || s.window.waiting > 0 || !s.window.full(size) {
 		return false
 	}
-	if l := s.link.known(); !l.deaf {
-		now := clock()
-		wait := deafAfter - time.Duration(now-max(l.since, s.spoke))
-		if !s.link.drained() {
-			wait = deafAfter
-		}
-		if wait > 0 {
-			s.wakeAfter(now, wait)
-			return false
-		}
-		l.deaf = true
+	if now := clock(); !s.deaf(now) {
+		s.wakeAfter(now, deafAfter/4)
+		return false
 	}
 	for s.window.full(size) {
 		s.window.pop()
@@ -123,6 +124,9 @@ func (s *Stream) flush() error {
 		frames, n, start, end := s.window.span()
 		switch {
 		case s.fenced():
+			if s.expect() {
+				s.waker.Wake()
+			}
 			frames, n, end = nil, 0, s.reached
 		case n == 0:
 			s.reached = end
@@ -176,7 +180,7 @@ func (s *Stream) ask(end, now int64, alone bool) {
 		idle = never
 	}
 	due := idle
-	if unasked := end - l.pinged; unasked > 0 && (s.answering() || time.Duration(now-l.since) < deafAfter) {
+	if unasked := end - l.pinged; unasked > 0 && (s.answering() || !s.deaf(now)) {
 		due = ackDelay
 		if alone {
 			due += ackDelay / 2
@@ -214,6 +218,17 @@ func (s *Stream) ask(end, now int64, alone bool) {
 func (s *Stream) answering() bool {
 	l := s.link.known()
 	return s.answers.Load() || l.resumes || l.acked.Load() >= 0
+}
+
+// deaf tells whether the server is taken for one that answers no pings: it has
+// answered none, though one was sent deafAfter ago, and everything since has
+// left.
+func (s *Stream) deaf(now int64) bool {
+	l := s.link.known()
+	if !l.deaf && l.unanswered() && time.Duration(now-max(l.asked, s.spoke)) >= deafAfter && s.link.drained() {
+		l.deaf = true
+	}
+	return l.deaf
 }
 
 // never is a time that no stream sees the end of.

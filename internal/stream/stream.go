@@ -16,7 +16,7 @@ import (
 // A ping asks for an acknowledgement behind so many bytes (as the window says),
 // or so long after the last one, whichever comes first.
 const (
-	leastAck = 6 << 10
+	leastAck = 8 << 10
 	mostAck  = 256 << 10
 )
 
@@ -27,9 +27,8 @@ const (
 	// a single chunk is larger. Past it a write gains nothing on loopback.
 	batchSize = 64 << 10
 
-	// deafAfter is how long a full window, all of it sent, waits for the first
-	// pong of a connection before it takes the server for one that answers no
-	// pings.
+	// deafAfter is how long the first pong of a connection may be late before
+	// the server is taken for one that answers no pings.
 	deafAfter = time.Second
 )
 
@@ -94,17 +93,18 @@ type Stream struct {
 
 	window  window
 	wire    wire
-	link    carrier // nil while there is no connection
-	redial  *redial // nil while there is one
-	dialer  *dialer // of the connections; nil with a lane
-	lane    *lane   // mux: this stream's part of a shared connection
-	scratch []byte  // one message, unmasked
-	batch   []byte  // frames made anew for a replay
-	spoke   int64   // when data or IdleText was last written
-	parting bool    // the present link was told that the tail is over
-	until   int64   // when lingering ends
-	closing bool    // the present link was sent our close frame
-	ended   bool    // the closing handshake is done
+	link    carrier                 // nil while there is no connection
+	redial  *redial                 // nil while there is one
+	dialer  *dialer                 // of the connections; nil with a lane
+	lane    *lane                   // mux: this stream's part of a shared connection
+	recent  atomic.Pointer[account] // of link, or the last
+	scratch []byte                  // one message, unmasked
+	batch   []byte                  // frames made anew for a replay
+	spoke   int64                   // when data or IdleText was last written
+	parting bool                    // the present link was told that the tail is over
+	until   int64                   // when lingering ends
+	closing bool                    // the present link was sent our close frame
+	ended   bool                    // the closing handshake is done
 
 	reached   int64 // offset up to which everything was written once, or given up
 	confirmed int64 // offset up to which everything has arrived, or was given up
@@ -170,7 +170,13 @@ func (s *Stream) connect(id string) (carrier, error) {
 func (s *Stream) Sent() int64 { return s.sent.Load() }
 
 // Delivered is how many payload bytes are known to have arrived. Any goroutine.
-func (s *Stream) Delivered() int64 { return s.delivered.Load() }
+func (s *Stream) Delivered() int64 {
+	n := s.delivered.Load()
+	if a := s.recent.Load(); a != nil && s.dropped.Load() == 0 {
+		n = max(n, min(a.acked.Load(), s.sent.Load())) // nobody may have looked at it yet
+	}
+	return n
+}
 
 // Figures are what a stream tells about its connections.
 type Figures struct {

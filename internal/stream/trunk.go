@@ -367,8 +367,9 @@ func (t *trunk) answered(seq, at int64) {
 	n := 0
 	for ; n < len(t.asks) && t.asks[n].seq <= seq; n++ {
 		a := &t.asks[n]
-		a.lane.answer(a.offset, at)
-		a.lane.waker.Wake()
+		if a.lane.answer(a.offset, at) {
+			a.lane.waker.Wake()
+		}
 		a.lane = nil
 	}
 	t.asks = t.asks[:copy(t.asks, t.asks[n:])]

@@ -106,6 +106,7 @@ func (b *bench) all(only, jsonFile, chartFile string) error {
 
 	began := usageNow()
 	var rows []row
+	failed := 0
 	for _, g := range b.groups() {
 		if b.quick && !g.quick || !wanted.MatchString(g.title) {
 			continue
@@ -113,7 +114,9 @@ func (b *bench) all(only, jsonFile, chartFile string) error {
 		fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(began.at).Seconds(), g.title)
 		some, err := b.run(g)
 		if err != nil {
-			return err
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			failed++
+			some = remark("not measured", "its program failed")
 		}
 		for i := range some {
 			some[i].Group = g.title
@@ -136,6 +139,9 @@ func (b *bench) all(only, jsonFile, chartFile string) error {
 		if err := os.WriteFile(chartFile, []byte(chart(rows)), 0o644); err != nil {
 			return err
 		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d groups could not be measured", failed)
 	}
 	return floors.verdict(rows, b.quick)
 }

@@ -118,6 +118,10 @@ func (b *bench) sink(stamps bool, all figures) (url string, finish func() error,
 	if stamps {
 		cmd.Args = append(cmd.Args, "stamps")
 	}
+	end, err := cmd.StdinPipe()
+	if err != nil {
+		return "", nil, err
+	}
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", nil, err
@@ -132,9 +136,9 @@ func (b *bench) sink(stamps bool, all figures) (url string, finish func() error,
 	}
 	return "ws://127.0.0.1:" + strings.TrimSpace(port) + "/", func() error {
 		// The program has handed over all it had; what the kernel still holds
-		// of that is read before the sink looks at its signal again.
+		// of that is read before the sink looks at its input again.
 		time.Sleep(20 * time.Millisecond)
-		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = end.Close()
 		line, err := out.ReadBytes('\n')
 		if err == nil {
 			err = read(line, all)

@@ -5,17 +5,15 @@
  *
  *     sink [stamps]
  *
- * Prints "PORT" when it listens. At SIGTERM it prints its report and ends:
- * bytes and messages; the time from the first payload to the last; and, with
- * "stamps", how long after the time in their first 8 bytes messages were here.
+ * Prints "PORT" when it listens. At the end of its standard input, which is a
+ * pipe, it prints its report and ends: bytes and messages; the time from the first payload to the
+ * last; and, with "stamps", how long after the time in their first 8 bytes messages were here.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -195,12 +193,6 @@ static void watch(int epoll, int fd, void *what)
 int main(int argc, char **argv)
 {
     stamps = argc > 1 && strcmp(argv[1], "stamps") == 0;
-    sigset_t term;
-    sigemptyset(&term);
-    sigaddset(&term, SIGTERM);
-    sigprocmask(SIG_BLOCK, &term, NULL);
-    int signals = signalfd(-1, &term, 0);
-
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(at);
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -214,13 +206,13 @@ int main(int argc, char **argv)
 
     int epoll = epoll_create1(0);
     watch(epoll, listener, &listener);
-    watch(epoll, signals, &signals);
+    watch(epoll, STDIN_FILENO, &sum);
     for (;;) {
         struct epoll_event ready[64];
         int n = epoll_wait(epoll, ready, 64, -1);
         for (int i = 0; i < n; i++) {
             void *what = ready[i].data.ptr;
-            if (what == &signals) {
+            if (what == &sum) {
                 report();
                 return 0;
             }

@@ -81,6 +81,7 @@ func callEvent(fn C.record_event_func, arg C.uintptr_t, handle C.uintptr_t, e co
 		error:   C.int32_t(e.Err),
 		bytes:   C.uint64_t(e.Bytes),
 		message: message,
+		offset:  C.uint64_t(e.Offset),
 	}
 	C.msp_call_event(fn, &event, arg, handle)
 }

@@ -19,6 +19,8 @@ import "C"
 import (
 	"fmt"
 	"math"
+	"os"
+	"runtime/debug"
 	"syscall"
 	"time"
 	"unsafe"
@@ -27,6 +29,11 @@ import (
 )
 
 func init() {
+	if os.Getenv("GOGC") == "" {
+		// Chunks allocate nothing; what starting many sessions leaves behind
+		// need not stay as large again.
+		debug.SetGCPercent(40)
+	}
 	core.Log = func(level int, line string) {
 		text := C.CString(line)
 		defer C.free(unsafe.Pointer(text))

@@ -58,6 +58,8 @@ typedef struct {
     int32_t error;       /* a negative errno value, or 0 */
     uint64_t bytes;      /* OVERFLOW: how many, since the last such event */
     const char *message; /* one sentence, valid during the call */
+    uint64_t offset;     /* OVERFLOW: where they are missing in the stream, in bytes from its
+                          * start, if on_full let go of them; UINT64_MAX for a full ring */
 } record_event_t;
 
 /* Hears what happens to a session. Called on one thread of the library, in

@@ -4,6 +4,7 @@ package core
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 )
@@ -41,6 +42,22 @@ func Errno(err error) int {
 		return -int(syscall.ETIMEDOUT)
 	}
 	return -int(syscall.EIO)
+}
+
+// both is errors.Join on one line; each may be nil.
+func both(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return fmt.Errorf("%w; %w", a, b)
+}
+
+// ours is what recover returned as an error: it does not end the host.
+func ours(fault any) error {
+	return fmt.Errorf("a fault of the library, please report it: %v: %w", fault, syscall.EIO)
 }
 
 // A logged error is one that core has logged itself.

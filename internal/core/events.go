@@ -3,6 +3,7 @@
 package core
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -22,9 +23,14 @@ const (
 type Event struct {
 	Type    EventType
 	Err     int    // negative errno, or 0
-	Bytes   uint64 // Overflow: bytes refused since the last such event
+	Bytes   uint64 // Overflow: bytes refused or given up since the last such event
+	Offset  uint64 // Overflow: where in the stream those that were given up are missing, else nowhere
 	Message string
 }
+
+// nowhere is the Offset of bytes that the ring refused: they never were in the
+// stream.
+const nowhere = math.MaxUint64
 
 type queuedEvent struct {
 	session *Session

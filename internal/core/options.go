@@ -52,11 +52,18 @@ var OptionTable = []Option{
 	{"max_offline", "milliseconds, 0 to 2147483647", "0",
 		"How long a lost server is dialled before the session fails; 0 is for ever.",
 		number(0, math.MaxInt32, func(o *Options, n uint64) { o.MaxOffline = time.Duration(n) * time.Millisecond })},
-	{"on_full", "hold or drop_oldest", "hold",
-		"What happens when an outage outlasts `replay_bytes`: `hold` lets the source fill up, whose producer then decides; `drop_oldest` gives up the oldest bytes, for who wants now and not then. They are counted and reported.",
+	{"on_full", "hold, drop_oldest or drop_newest", "hold",
+		"What happens when an outage outlasts `replay_bytes`: `hold` lets the ring fill up, whose producer then decides; `drop_oldest` gives up the oldest bytes, for who wants now and not then; `drop_newest` gives up what comes, until the server is back. What is given up is counted and reported.",
 		func(o *Options, value string) bool {
-			o.DropOldest = value == "drop_oldest"
-			return o.DropOldest || value == "hold"
+			n := slices.Index([]string{stream.Hold: "hold", stream.DropOldest: "drop_oldest", stream.DropNewest: "drop_newest"}, value)
+			o.OnFull = stream.OnFull(n)
+			return n >= 0
+		}},
+	{"wire", "raw or mux", "raw",
+		"How chunks travel: `raw` is a connection of one's own, and a message for each chunk; `mux` is the firmware's own wire, on which sessions share a connection.",
+		func(o *Options, value string) bool {
+			o.Mux = value == "mux"
+			return o.Mux || value == "raw"
 		}},
 	{"tls_ca", "a file of PEM certificates", "",
 		"The authorities to trust for `wss://`, in place of the system's.",

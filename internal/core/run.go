@@ -4,7 +4,6 @@ package core
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"syscall"
@@ -68,7 +67,7 @@ func (r *run) open(from, to target) (err error) {
 	}
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = fmt.Errorf("a fault of the library, please report it: %v: %w", fault, syscall.EIO)
+			err = ours(fault)
 		}
 		if err != nil {
 			_ = r.closeEnds()
@@ -82,9 +81,11 @@ func (r *run) open(from, to target) (err error) {
 		o.events.Message = r.heard
 	}
 	if r.source, err = from.source(o); err != nil {
-		return fmt.Errorf("source %w", err)
+		return fmt.Errorf("source: %w", err)
 	}
-	r.gauge, _ = r.source.(gauge)
+	if r.gauge, _ = r.source.(gauge); r.gauge == nil {
+		o.options.OnFull = stream.Hold // a file, or memory, can wait
+	}
 	if r.callbacks.Ready != nil {
 		if r.waiter, err = r.callbacks.Ready(r.waker); err != nil {
 			return fmt.Errorf("no thread for data_ready (raise the limit on threads, or let sessions share): %w", err)
@@ -122,7 +123,7 @@ func (r *run) closeEnds() error {
 		err = r.sink.Close()
 	}
 	if r.source != nil {
-		err = errors.Join(err, r.source.Close())
+		err = both(err, r.source.Close())
 	}
 	r.cancel(nil)
 	return err
@@ -139,7 +140,7 @@ func (r *run) closeWaiter() {
 func (r *run) gaveUp(offset, length int64) {
 	text := fmt.Sprintf("%d bytes from offset %d on were given up, as on_full says", length, offset)
 	r.warn(text)
-	r.tellEvent(Event{Type: Overflow, Bytes: uint64(length), Message: text})
+	r.tellEvent(Event{Type: Overflow, Bytes: uint64(length), Offset: uint64(offset), Message: text})
 }
 
 func (r *run) warn(text string) { Log(LogWarn, r.session.name+": "+text) }
@@ -152,6 +153,11 @@ func (r *run) heard(data []byte, text bool) {
 
 // finish closes both ends after the pump, and counts what stays behind.
 func (r *run) finish(err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			r.err = both(r.err, ours(fault))
+		}
+	}()
 	r.watchRing()
 	delivered := r.sink.Delivered()
 	left := r.source.Remaining() + r.read.Load() - delivered
@@ -181,7 +187,7 @@ func (r *run) watchRing() {
 		r.warned = now
 		r.warn(fmt.Sprintf("the ring was full: %d bytes were refused so far", refused))
 	}
-	r.tellEvent(Event{Type: Overflow, Bytes: refused - r.refused, Message: "the ring was full"})
+	r.tellEvent(Event{Type: Overflow, Bytes: refused - r.refused, Offset: nowhere, Message: "the ring was full"})
 	r.refused = refused
 }
 
@@ -231,8 +237,11 @@ func (r *run) stop(by Caller) error {
 	}
 	stuck := r.blocked()
 	r.closeWaiter()
+	if soonest := time.Now().Add(releaseEvery); deadline.Before(soonest) {
+		deadline = soonest // one that runs just now is not stuck yet
+	}
 	if !events.settle(r.session, deadline) {
-		return errors.Join(r.err, fmt.Errorf("the event callback has not returned: %w", syscall.ETIMEDOUT))
+		return both(r.err, fmt.Errorf("the event callback has not returned: %w", syscall.ETIMEDOUT))
 	}
 	if stuck && r.err == nil {
 		return fmt.Errorf("data_ready has not returned (set a data_release callback that wakes it; its memory is still in use): %w", syscall.ETIMEDOUT)

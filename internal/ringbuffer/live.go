@@ -9,9 +9,7 @@ import "C"
 
 import (
 	"math"
-	"sync"
 	"sync/atomic"
-	"time"
 	"unsafe"
 )
 
@@ -57,58 +55,3 @@ func ringAt(slot int) *C.dev_ringbuf_t {
 }
 
 func addressAt(slot int) uintptr { return uintptr(unsafe.Pointer(ringAt(slot))) }
-
-// sweepEvery is the longest that a session sleeps beside a ring whose indices
-// somebody moves by hand, which rings no bell.
-const sweepEvery = 40 * time.Millisecond
-
-var (
-	sweepMu  sync.Mutex
-	attached = map[*View]struct{}{}
-	sweeping bool
-)
-
-func attach(v *View) {
-	sweepMu.Lock()
-	defer sweepMu.Unlock()
-	attached[v] = struct{}{}
-	if !sweeping {
-		sweeping = true
-		go sweep()
-	}
-}
-
-func detach(v *View) {
-	sweepMu.Lock()
-	defer sweepMu.Unlock()
-	delete(attached, v)
-}
-
-// sweep looks at every attached ring in one go, so that a thousand sleepers
-// cost one timer. It ends with the last of them.
-func sweep() {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for range tick.C {
-		sweepMu.Lock()
-		if len(attached) == 0 {
-			sweeping = false
-			sweepMu.Unlock()
-			return
-		}
-		for v := range attached {
-			v.wakeIfMoved()
-		}
-		sweepMu.Unlock()
-	}
-}
-
-func (v *View) wakeIfMoved() {
-	if atomic.LoadUint32((*uint32)(&v.state.parked[v.side])) == 0 || !v.pin() {
-		return
-	}
-	if v.moved() {
-		C.ring_wake(v.ring, C.int(v.side))
-	}
-	v.unpin()
-}

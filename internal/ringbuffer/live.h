@@ -30,7 +30,8 @@ struct ring_state {
 
 extern dev_ringbuf_t *ring_address[RING_SLOTS]; /* NULL: free */
 extern struct ring_state ring_states[RING_SLOTS];
-extern uint32_t ring_parked; /* sessions asleep in all; 0 keeps the producer out of here */
+extern uint32_t ring_parked;      /* sessions asleep in all; 0 keeps the producer out of here */
+extern uint32_t ring_sessions[2]; /* sessions that have a side of any ring */
 
 /* The slot of the live ring at an address, or -1. Compares, dereferences nothing. */
 int ring_find(uintptr_t address);
@@ -40,6 +41,12 @@ void ring_wake(const dev_ringbuf_t *rb, int side);
 
 /* Counts bytes that did not fit. */
 void ring_refused(const dev_ringbuf_t *rb, uint32_t n);
+
+/* Has a side of the ring in a slot looked at every 40 ms, while a session sleeps
+ * there, until the same call of ring_unwatch. Returns 0, or an errno value when
+ * there is no thread for it. */
+int ring_watch(uint32_t slot, int side);
+void ring_unwatch(uint32_t slot, int side);
 
 /* In a forked child: nobody sleeps here any more. */
 void ring_after_fork(void);

@@ -5,9 +5,10 @@
  *
  * Memory order: the owner of an index stores it once, after the copy, and the
  * other side loads it with acquire before it touches the bytes, so a reader
- * never sees half a piece. The stores are seq_cst, and so are a sleeper's
- * parking and its second look at the index: either the sleeper sees the new
- * index, or this side sees the sleeper.
+ * never sees half a piece. Where a session has the other side, the store is
+ * seq_cst, and so are a sleeper's parking and its second look at the index:
+ * either the sleeper sees the new index, or this side sees the sleeper. A
+ * session that comes in the middle of this is found by the sweep (sweep.c).
  */
 #include <stddef.h>
 #include <string.h>
@@ -44,10 +45,16 @@ static uint32_t advanced(uint32_t length, uint32_t index, uint32_t n)
     return n < to_end ? index + n : n - to_end;
 }
 
-static void wake_if_parked(dev_ringbuf_t *rb, int side)
+/* Moves an index, and wakes the session that sleeps on the other side. */
+static void publish(dev_ringbuf_t *rb, uint32_t *index, uint32_t value, int other)
 {
-    if (__builtin_expect(__atomic_load_n(&ring_parked, __ATOMIC_SEQ_CST) != 0, 0))
-        ring_wake(rb, side);
+    if (__atomic_load_n(&ring_sessions[other], __ATOMIC_RELAXED) == 0) {
+        __atomic_store_n(index, value, __ATOMIC_RELEASE);
+        return;
+    }
+    __atomic_store_n(index, value, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&ring_parked, __ATOMIC_SEQ_CST) != 0)
+        ring_wake(rb, other);
 }
 
 PUBLIC int ringbuffer_write(dev_ringbuf_t *rb, uint8_t *data, uint32_t n)
@@ -66,8 +73,7 @@ PUBLIC int ringbuffer_write(dev_ringbuf_t *rb, uint8_t *data, uint32_t n)
     memcpy(rb->buffer + widx, data, head);
     if (head < take)
         memcpy(rb->buffer, data + head, take - head);
-    __atomic_store_n(&rb->widx, advanced(length, widx, take), __ATOMIC_SEQ_CST);
-    wake_if_parked(rb, RING_READER);
+    publish(rb, &rb->widx, advanced(length, widx, take), RING_READER);
     return (int)take;
 }
 
@@ -85,8 +91,7 @@ PUBLIC int ringbuffer_read(dev_ringbuf_t *rb, uint8_t *out, uint32_t n)
     memcpy(out, rb->buffer + ridx, head);
     if (head < take)
         memcpy(out + head, rb->buffer, take - head);
-    __atomic_store_n(&rb->ridx, advanced(length, ridx, take), __ATOMIC_SEQ_CST);
-    wake_if_parked(rb, RING_WRITER);
+    publish(rb, &rb->ridx, advanced(length, ridx, take), RING_WRITER);
     return (int)take;
 }
 
@@ -114,7 +119,6 @@ PUBLIC int ringbuffer_clear(dev_ringbuf_t *rb)
 {
     if (!rb)
         return -1;
-    __atomic_store_n(&rb->ridx, __atomic_load_n(&rb->widx, __ATOMIC_ACQUIRE), __ATOMIC_SEQ_CST);
-    wake_if_parked(rb, RING_WRITER);
+    publish(rb, &rb->ridx, __atomic_load_n(&rb->widx, __ATOMIC_ACQUIRE), RING_WRITER);
     return 0;
 }

@@ -40,6 +40,7 @@ var (
 // goroutine; only Left, WriteEdge and Refused may be called from others.
 type View struct {
 	ring       *C.dev_ringbuf_t
+	slot       int
 	state      *C.struct_ring_state
 	generation uint32
 	side       Side
@@ -52,7 +53,7 @@ func Claim(address uintptr, side Side) (*View, error) {
 	if slot < 0 {
 		return nil, fmt.Errorf("no ring lives at %#x: create it before the session starts: %w", address, syscall.ENODEV)
 	}
-	v := &View{ring: ringAt(slot), state: &C.ring_states[slot], side: side}
+	v := &View{ring: ringAt(slot), slot: slot, state: &C.ring_states[slot], side: side}
 	v.generation = atomic.LoadUint32((*uint32)(&v.state.generation))
 	if !v.pin() {
 		return nil, ErrDestroyed
@@ -62,13 +63,16 @@ func Claim(address uintptr, side Side) (*View, error) {
 	if atomic.OrUint32((*uint32)(&v.state.claims), bit)&bit != 0 {
 		return nil, fmt.Errorf("another session uses the ring at %#x already: stop it first: %w", address, syscall.EBUSY)
 	}
-	attach(v)
+	if err := C.ring_watch(C.uint32_t(slot), C.int(side)); err != 0 {
+		atomic.AndUint32((*uint32)(&v.state.claims), ^bit)
+		return nil, fmt.Errorf("no thread to watch the ring (raise the limit on threads): %w", syscall.Errno(err))
+	}
 	return v, nil
 }
 
 // Release gives the side back.
 func (v *View) Release() {
-	detach(v)
+	C.ring_unwatch(C.uint32_t(v.slot), C.int(v.side))
 	if v.pin() {
 		atomic.AndUint32((*uint32)(&v.state.claims), ^(uint32(1) << v.side))
 		v.unpin()

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -56,8 +57,8 @@ type dialer struct {
 	cfg    Config
 	ctx    context.Context
 	waker  *doorbell.Waker
-	mask   masker // of the stream: the links only keep it for its goroutine
-	stream string // Record-Stream
+	mask   masker // for the links; of the goroutine that writes to them
+	stream string // Record-Stream; "": the connection is not of one stream
 	tls    *tls.Config
 	header http.Header
 	kept   atomic.Int64 // the first byte of the stream that can still be sent
@@ -96,15 +97,19 @@ func (d *dialer) dial() (*link, error) {
 	}
 	d.epoch++
 	header := d.header.Clone()
-	header.Set("Record-Stream", d.stream)
-	header.Set("Record-Offset", strconv.FormatInt(d.kept.Load(), 10))
-	header.Set("Record-Epoch", strconv.Itoa(d.epoch))
+	kept := d.kept.Load()
+	if d.stream != "" {
+		header.Set("Record-Stream", d.stream)
+		header.Set("Record-Offset", strconv.FormatInt(kept, 10))
+		header.Set("Record-Epoch", strconv.Itoa(d.epoch))
+	}
 	d.unhook = func() bool { return true }
 	ws, resp, err := gorilla.DialContext(ctx, bare(d.cfg.URL), header)
 	d.unhook()
 	if err == nil {
 		l := newLink(d.ctx, ws, d.mask, d.waker, d.cfg.Message)
-		l.limitSilence(d.cfg.PingInterval + d.cfg.PongTimeout)
+		l.kept = kept
+		l.limitSilence(d.cfg.PongTimeout)
 		if l.held, l.resumes, err = heldBy(resp); err == nil {
 			return l, nil
 		}
@@ -166,13 +171,15 @@ func explain(err error, resp *http.Response) error {
 	case errors.As(err, &dns):
 		return fmt.Errorf("no address for %s: check the host name: %w", dns.Name, syscall.EHOSTUNREACH)
 	case errors.As(err, &cert), errors.As(err, &unknown):
-		return &refusal{fmt.Errorf("the server's certificate is not trusted (name its authority with tls_ca): %w: %w", err, syscall.EPROTO), true, 0}
+		return &refusal{fault(syscall.EPROTO, "the server's certificate is not trusted (name its authority with tls_ca): %v", err), true, 0}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens there: start the server, or check the port: %w", syscall.ECONNREFUSED)
-	case errors.As(err, &errno):
-		return err
+	case errors.As(err, &errno) && errno != syscall.ECONNRESET && errno != syscall.EPIPE:
+		return errno
+	case errno != 0 || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return fault(syscall.EPROTO, "the server broke the handshake off: is it a WebSocket server, and ws or wss what it expects?")
 	}
-	return fmt.Errorf("%w: is this a WebSocket server (and ws or wss as it expects)? %w", err, syscall.EPROTO)
+	return fault(syscall.EPROTO, "%v: is it a WebSocket server, and ws or wss what it expects?", err)
 }
 
 // A refusal is a server's answer that is no WebSocket.
@@ -186,20 +193,25 @@ func (r *refusal) Unwrap() error { return r.error }
 
 func refuse(resp *http.Response) error {
 	r := &refusal{}
-	errno, mend := syscall.EPROTO, "check address and path of the URL"
+	errno, mend := syscall.EPROTO, "not a WebSocket: check address and path of the URL"
 	switch status := resp.StatusCode; {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		errno, mend, r.final = syscall.EACCES, "it wants other access than the URL gives", true
+		errno, mend, r.final = syscall.EACCES, "it wants other access than the URL's user and the option header give", true
 	case status == http.StatusNotFound:
 		errno, mend, r.final = syscall.ENOENT, "check the path of the URL", true
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		errno, mend = syscall.EBUSY, "it is busy: try later"
+	case status == http.StatusConflict:
+		errno, mend = syscall.EBUSY, "it has a newer connection of this stream"
 	case status >= 300 && status < 400:
-		mend = "it redirects: use the address it names, " + resp.Header.Get("Location")
+		mend = "it redirects: use the address it means"
+		if to := resp.Header.Get("Location"); to != "" {
+			mend = fmt.Sprintf("it redirects: use the address it names, %q", to)
+		}
 	}
 	if seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31); err == nil { // RFC 9110 section 10.2.3
 		r.after = time.Duration(seconds) * time.Second
 	}
-	r.error = fmt.Errorf("the server answered HTTP %s, not a WebSocket: %s: %w", resp.Status, mend, errno)
+	r.error = fault(errno, "the server answered HTTP %s: %s", resp.Status, mend)
 	return r
 }

@@ -184,26 +184,37 @@ func numbers(from, n int) []byte {
 // used up, and then some, and returns how many bytes that was.
 func push(t *testing.T, s *Stream, way *faultyWay) int {
 	t.Helper()
+	total, err := pour(s, func() bool {
+		way.known.Store(s.Figures().Answers)
+		return way.left.Load() > 0
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return total
+}
+
+// pour sends numbers through a stream while more says so, and then some, and
+// returns how many bytes it delivered.
+func pour(s *Stream, more func() bool) (total int, err error) {
 	const chunk = 2560
 	rng := rand.New(rand.NewPCG(7, 7))
-	total := 0
 	for end := -1; end < 0 || total < end; {
-		if end < 0 && way.left.Load() <= 0 {
+		if end < 0 && !more() {
 			end = total + 500*chunk
 		}
 		for range rng.IntN(6) {
 			n, err := s.Reserve(chunk)
 			if err != nil {
-				t.Fatalf("after %d bytes: %v", total, err)
+				return total, fmt.Errorf("after %d bytes: %w", total, err)
 			}
 			p := numbers(total, n)
 			s.Put(p[:1000], p[1000:])
 			total += n
 		}
 		if err := s.Flush(); err != nil {
-			t.Fatalf("after %d bytes: %v", total, err)
+			return total, fmt.Errorf("after %d bytes: %w", total, err)
 		}
-		way.known.Store(s.Figures().Answers)
 		if rng.IntN(4) == 0 {
 			select {
 			case <-s.waker.C:
@@ -212,18 +223,19 @@ func push(t *testing.T, s *Stream, way *faultyWay) int {
 		}
 	}
 	if err := s.Finish(); err != nil {
-		t.Fatalf("finishing after %d bytes: %v", total, err)
+		return total, fmt.Errorf("finishing after %d bytes: %w", total, err)
 	}
 	if s.Delivered() != int64(total) {
-		t.Fatalf("delivered %d of %d", s.Delivered(), total)
+		return total, fmt.Errorf("delivered %d of %d", s.Delivered(), total)
 	}
-	return total
+	return total, nil
 }
 
 func faultyConfig(t *testing.T, url string) Config {
-	oldFirst, oldLongest := firstBackoff, longestBackoff
-	firstBackoff, longestBackoff = time.Millisecond, 4*time.Millisecond
-	t.Cleanup(func() { firstBackoff, longestBackoff = oldFirst, oldLongest })
+	if first, longest, delay := firstBackoff, longestBackoff, ackDelay; first != time.Millisecond {
+		firstBackoff, longestBackoff, ackDelay = time.Millisecond, 4*time.Millisecond, 50*time.Millisecond
+		t.Cleanup(func() { firstBackoff, longestBackoff, ackDelay = first, longest, delay })
+	}
 	cfg := config(t, url)
 	cfg.PingInterval, cfg.PongTimeout = 50*time.Millisecond, 100*time.Millisecond
 	cfg.ConnectTimeout = 300 * time.Millisecond

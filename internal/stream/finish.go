@@ -9,21 +9,41 @@ import (
 	"github.com/gorilla/websocket"
 )
 
+// closeWait is how long a server that has confirmed everything is given to
+// answer our close.
+const closeWait = time.Second
+
+// closeNormal says that there is no more (section 7.4.1).
+var closeNormal = []byte{websocket.CloseNormalClosure >> 8, websocket.CloseNormalClosure & 0xFF}
+
 // Finish delivers the tail: everything out, then what the service wants to
 // hear, then a close with 1000, and the server's answer to it, which it gives
 // when it has read what came before. Where the connection is lost meanwhile,
 // it does so again on the next.
 func (s *Stream) Finish() error {
+	if s.lane != nil {
+		return s.finishLane()
+	}
 	for !s.ended {
 		if err := s.part(); err != nil {
 			return err
 		}
 		var readDone chan struct{}
-		if s.link != nil {
-			readDone = s.link.readDone
+		if l, ok := s.link.(*link); ok {
+			readDone = l.readDone
 		}
-		if s.parting && !s.closing {
-			s.wakeAfter(max(0, time.Duration(s.until-clock())))
+		if s.link != nil {
+			if s.heed(); s.expect() {
+				continue
+			}
+			now := clock()
+			switch {
+			case s.closing && s.confirmed == s.window.next && now >= s.until:
+				s.ended = true // only the server's goodbye is missing
+				continue
+			case s.parting && now < s.until:
+				s.wakeAfter(now, time.Duration(s.until-now))
+			}
 		}
 		select {
 		case <-readDone:
@@ -35,15 +55,15 @@ func (s *Stream) Finish() error {
 			return s.broken()
 		}
 	}
-	s.delivered.Store(s.window.next)
-	s.skipped.Store(s.dropped.Load())
+	s.reached = s.window.next
+	s.confirm(s.window.next)
 	return nil
 }
 
 // part takes the next steps towards the end that can be taken now.
 func (s *Stream) part() error {
 	if !s.parting {
-		if err := s.Flush(); err != nil || s.link == nil {
+		if err := s.Flush(); err != nil || s.link == nil || s.fenced() {
 			return err
 		}
 		s.parting, s.until = true, clock()
@@ -67,8 +87,8 @@ func (s *Stream) part() error {
 	if s.closing || clock() < s.until {
 		return nil
 	}
-	s.closing = true
-	s.link.queue(opClose, []byte{websocket.CloseNormalClosure >> 8, websocket.CloseNormalClosure & 0xFF})
+	s.closing, s.until = true, clock()+int64(closeWait)
+	s.link.queue(opClose, closeNormal)
 	if err := s.link.write(nil); err != nil {
 		return s.lose(err)
 	}
@@ -77,16 +97,14 @@ func (s *Stream) part() error {
 
 // settle judges the end of a connection that knew the tail was over.
 func (s *Stream) settle() error {
-	l := s.link
+	l := s.link.(*link)
 	if !s.closing {
 		_ = l.reason(l.readErr) // answers the server's close
 	}
-	if acked := l.acked.Load(); acked >= 0 {
-		s.confirm(acked)
-	}
+	s.heed()
 	var closed *websocket.CloseError
 	switch {
-	case s.delivered.Load() == s.window.next:
+	case s.confirmed == s.window.next:
 		s.ended = true // however it ended: everything has arrived
 	case errors.As(l.readErr, &closed) && closed.Code != websocket.CloseAbnormalClosure:
 		switch closed.Code {

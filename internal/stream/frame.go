@@ -10,13 +10,14 @@ import (
 
 // Opcodes of RFC 6455 section 11.8 that a client of ours sends.
 const (
-	opText   = 0x1
-	opBinary = 0x2
-	opClose  = 0x8
-	opPing   = 0x9
-	opPong   = 0xA
+	opContinuation = 0x0
+	opText         = 0x1
+	opBinary       = 0x2
+	opClose        = 0x8
+	opPing         = 0x9
+	opPong         = 0xA
 
-	finBit  = 0x80 // section 5.2: the last, here the only, frame of a message
+	finBit  = 0x80 // section 5.2: the last frame of a message
 	maskBit = 0x80 // section 5.3: a client masks every frame
 
 	maxHeader = 14 // 2, 8 for the length, 4 for the key
@@ -36,26 +37,75 @@ func newMasker() (masker, error) {
 
 func (m masker) key() uint32 { return uint32(m.chacha.Uint64()) }
 
-// appendFrame appends one whole frame with the payload a then b, masked while
-// it is copied. The room must be there: maxHeader and the payload.
-func appendFrame(buf []byte, opcode byte, key uint32, a, b []byte) []byte {
-	n := len(a) + len(b)
+// A wire is how a chunk becomes a message.
+type wire struct {
+	mask masker
+	// mux: NAME and a zero byte, before each chunk. Such a message goes in
+	// three frames, because the servers of this wire store only what ends in a
+	// continuation frame. Empty in raw: the chunk is the message, in one frame.
+	lead []byte
+}
+
+// room is how many bytes a message with a chunk of n bytes takes at most.
+func (w *wire) room(n int) int {
+	if len(w.lead) == 0 {
+		return maxHeader + n
+	}
+	return 3*maxHeader + len(w.lead) + n
+}
+
+// appendMessage appends the message whose chunk is a, then b. The room must be
+// there.
+func (w *wire) appendMessage(buf []byte, a, b []byte) []byte {
+	if len(w.lead) == 0 {
+		return appendFrame(buf, finBit|opBinary, w.mask.key(), a, b)
+	}
+	rest := [3][]byte{w.lead, a, b}
+	third := (len(w.lead) + len(a) + len(b)) / 3
+	for _, first := range [...]byte{opBinary, opContinuation} {
+		p := take(&rest, third)
+		buf = appendFrame(buf, first, w.mask.key(), p[0], p[1], p[2])
+	}
+	return appendFrame(buf, finBit|opContinuation, w.mask.key(), rest[0], rest[1], rest[2])
+}
+
+// take cuts the first n bytes off spans.
+func take(spans *[3][]byte, n int) (cut [3][]byte) {
+	for i := range spans {
+		m := min(n, len(spans[i]))
+		cut[i], spans[i] = spans[i][:m], spans[i][m:]
+		n -= m
+	}
+	return cut
+}
+
+// appendFrame appends one frame with the payload of parts, masked while it is
+// copied. first is its first byte. The room must be there: maxHeader and the
+// payload.
+func appendFrame(buf []byte, first byte, key uint32, parts ...[]byte) []byte {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
 	switch {
 	case n < 126:
-		buf = append(buf, finBit|opcode, maskBit|byte(n))
+		buf = append(buf, first, maskBit|byte(n))
 	case n <= 0xFFFF:
-		buf = append(buf, finBit|opcode, maskBit|126, byte(n>>8), byte(n))
+		buf = append(buf, first, maskBit|126, byte(n>>8), byte(n))
 	default:
-		buf = append(buf, finBit|opcode, maskBit|127)
+		buf = append(buf, first, maskBit|127)
 		buf = binary.BigEndian.AppendUint64(buf, uint64(n))
 	}
 	buf = binary.LittleEndian.AppendUint32(buf, key)
 	at := len(buf)
 	buf = buf[:at+n]
-	maskCopy(buf[at:], a, key)
-	// The key goes on where a left it.
-	turn := uint(len(a)%4) * 8
-	maskCopy(buf[at+len(a):], b, key>>turn|key<<(32-turn))
+	for _, p := range parts {
+		maskCopy(buf[at:], p, key)
+		at += len(p)
+		// The key goes on where this part left it.
+		turn := uint(len(p)%4) * 8
+		key = key>>turn | key<<(32-turn)
+	}
 	return buf
 }
 
@@ -76,15 +126,23 @@ func maskCopy(dst, src []byte, key uint32) {
 	}
 }
 
-// frameKey reads back a frame that appendFrame made: its key and its payload,
-// still masked.
-func frameKey(frame []byte) (key uint32, masked []byte) {
-	at := 2
-	switch frame[1] &^ maskBit {
-	case 126:
-		at = 4
-	case 127:
-		at = 10
+// appendPayload appends what the frames of a message that appendMessage made
+// carry, unmasked.
+func appendPayload(buf, frames []byte) []byte {
+	for len(frames) > 0 {
+		at, n := 2, int(frames[1]&^maskBit)
+		switch n {
+		case 126:
+			at, n = 4, int(binary.BigEndian.Uint16(frames[2:]))
+		case 127:
+			at, n = 10, int(binary.BigEndian.Uint64(frames[2:]))
+		}
+		key := binary.LittleEndian.Uint32(frames[at:])
+		masked := frames[at+4 : at+4+n]
+		to := len(buf)
+		buf = append(buf, masked...)
+		maskCopy(buf[to:], masked, key)
+		frames = frames[at+4+n:]
 	}
-	return binary.LittleEndian.Uint32(frame[at:]), frame[at+4:]
+	return buf
 }

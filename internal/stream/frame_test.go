@@ -53,7 +53,7 @@ func TestAFrameIsWhatTheRFCSays(t *testing.T) {
 		for _, cut := range []int{0, 1, 2, 3, size / 2, size} {
 			cut = min(cut, size)
 			buf := make([]byte, 0, maxHeader+size)
-			buf = appendFrame(buf, opBinary, 0xA1B2C3D4, data[:cut], data[cut:size])
+			buf = appendFrame(buf, finBit|opBinary, 0xA1B2C3D4, data[:cut], data[cut:size])
 			opcode, payload, rest := parseFrame(t, buf)
 			if opcode != opBinary || !bytes.Equal(payload, data[:size]) || len(rest) != 0 {
 				t.Fatalf("size %d cut at %d: opcode %d, %d bytes, %d left over", size, cut, opcode, len(payload), len(rest))

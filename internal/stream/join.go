@@ -10,57 +10,77 @@ import (
 
 // adopt makes a new connection the present one, and sends again what the
 // server does not have.
-func (s *Stream) adopt(l *link) error {
-	s.link, s.parting, s.closing, s.spoke = l, false, false, clock()
+func (s *Stream) adopt(c carrier) error {
+	l := c.known()
+	s.recent.Store(l)
+	s.link, s.parting, s.closing, s.skipping, s.spoke = c, false, false, false, clock()
 	s.window.rewind()
-	s.reportGap()
+	from := s.window.base()
+	s.reached = max(s.reached, from)
+	again := s.reached
+	if s.lane != nil && s.sent.Load() > 0 {
+		s.wire.lead = s.lane.rename()
+		again = s.window.next // what is kept has the old name
+	}
+	if l.resumes && l.held > s.reached {
+		return fmt.Errorf("%s says it holds %d bytes of a stream of which %d were sent: %w", s.cfg.URL.Redacted(), l.held, s.reached, syscall.EPROTO)
+	}
 	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.URL.Redacted()))
-	from := s.window.base
 	if l.resumes {
-		if l.held > s.sent.Load() {
-			return fmt.Errorf("%s says it holds %d bytes of a stream of which %d were sent: %w", s.cfg.URL.Redacted(), l.held, s.sent.Load(), syscall.EPROTO)
-		}
 		from = l.held
+		if from > l.kept { // then it has all that is below, also what was given up meanwhile
+			s.dropped.Add(-s.gaps.fill(from))
+		}
+		if s.window.base() > from {
+			return s.lose(errGap) // more was given up than the dial told
+		}
+	}
+	s.gaps.tell(s.cfg.Gap)
+	if l.resumes {
 		s.confirm(from)
 	}
 	if text := s.cfg.Speech.OpenText; text != "" {
-		l.queue(opText, []byte(text))
-		if err := l.write(nil); err != nil {
+		c.queue(opText, []byte(text))
+		if err := c.write(nil); err != nil {
 			return s.lose(err)
 		}
 	}
-	if err := s.replay(from); err != nil {
+	if err := s.replay(from, again); err != nil {
 		return s.lose(err)
 	}
 	return nil
 }
 
-// replay writes everything that was written before, from an offset on, in
-// frames made anew: the server may hold half of a message, and no key is used
-// twice.
-func (s *Stream) replay(from int64) error {
-	w, again := &s.window, s.sent.Load()
+// replay writes everything between two offsets that is kept, in frames made
+// anew: the server may hold half of a message, and no key is used twice.
+func (s *Stream) replay(from, to int64) error {
+	w := &s.window
 	// In pieces that are asked about one by one: were the whole window behind
 	// one ping, a way that breaks before its end would never get anywhere.
-	piece := min(batchSize, w.limit/4)
-	for w.unsent < len(w.messages) && w.messages[w.unsent].offset < again {
+	piece := min(s.most, w.limit/4)
+	for w.unsent < len(w.messages) && w.messages[w.unsent].offset < to {
 		s.batch = s.batch[:0]
 		n, end := 0, from
-		for i := w.unsent; i < len(w.messages) && w.messages[i].offset < again && len(s.batch) < piece; i++ {
-			s.scratch = grown(s.scratch[:0], w.messages[i].payload)
-			p := w.payload(w.messages[i], from, s.scratch)
-			s.batch = grown(s.batch, maxHeader+len(p))
-			s.batch = appendFrame(s.batch, opBinary, s.mask.key(), p, nil)
-			s.resent.Add(int64(len(p)))
-			end = w.messages[i].offset + int64(w.messages[i].payload)
+		for i := w.unsent; i < len(w.messages) && w.messages[i].offset < to && len(s.batch) < piece; i++ {
+			m := &w.messages[i]
+			s.scratch = grown(s.scratch[:0], m.lead+m.chunk)
+			p := w.chunk(m, from, s.scratch)
+			s.batch = grown(s.batch, s.wire.room(len(p)))
+			s.batch = s.wire.appendMessage(s.batch, p, nil)
+			if m.offset < s.reached {
+				s.resent.Add(int64(len(p)))
+			}
+			end = m.end()
 			n++
 		}
-		s.ask(end)
+		s.ask(end, clock(), false)
+		s.writing(w.messages[w.unsent].offset, end)
 		if err := s.link.write(s.batch); err != nil {
 			return err
 		}
 		w.wrote(n)
 	}
+	s.scratch, s.batch = nil, nil
 	return nil
 }
 
@@ -72,17 +92,19 @@ func grown(p []byte, n int) []byte {
 	return append(make([]byte, 0, max(len(p)+n, 2*cap(p))), p...)
 }
 
-// confirm notes that the server has everything up to an offset.
+// confirm notes that the server has everything up to an offset, but for what
+// was given up.
 func (s *Stream) confirm(offset int64) {
-	if offset > s.delivered.Load() && offset <= s.sent.Load() {
-		s.delivered.Store(offset)
-		if offset > s.window.base {
-			s.skipped.Store(s.dropped.Load()) // it was the oldest that went
-		}
+	if offset > s.confirmed && offset <= s.reached {
+		s.confirmed = offset
+		s.delivered.Store(offset - s.gaps.below(offset))
 	}
-	s.window.drop(s.delivered.Load())
+	s.window.drop(s.confirmed)
 	s.held.Store(int64(s.window.held))
 }
+
+// errGap ends a connection so that the next handshake can tell of a gap.
+var errGap = fault(syscall.EAGAIN, "it is made anew, to tell the server of bytes that were given up")
 
 // attend acts on what happened meanwhile: bytes acknowledged, a connection
 // lost or made again.
@@ -93,27 +115,34 @@ func (s *Stream) attend() error {
 	if err := s.link.attend(); err != nil {
 		return s.lose(err)
 	}
-	if acked := s.link.acked.Load(); acked > s.delivered.Load() {
-		s.answers.Store(true)
-		s.rtt.Store(s.link.rtt.Load())
-		s.confirm(acked)
-	}
-	if s.answering() && s.link.silent(s.cfg.PongTimeout) {
-		return s.lose(fmt.Errorf("no pong within %v: %w", s.cfg.PongTimeout, syscall.ETIMEDOUT))
+	s.heed()
+	if s.link.known().resumes && s.window.base() > s.confirmed {
+		return s.lose(errGap)
 	}
 	return nil
+}
+
+// heed acts on the pongs that have come.
+func (s *Stream) heed() {
+	l := s.link.known()
+	if acked := l.acked.Load(); acked > s.confirmed {
+		s.answers.Store(true)
+		s.rtt.Store(l.rtt.Load())
+		s.confirm(acked)
+		l.eager.Store(false)
+	}
 }
 
 // lose gives up the present connection, and dials again unless that cannot
 // help.
 func (s *Stream) lose(err error) error {
-	l := s.link
-	s.link = nil
-	defer func() { s.parting, s.closing = false, false }()
-	if s.ctx.Err() == nil && !s.parting {
-		err = l.reason(err)
+	c := s.link
+	if s.ctx.Err() == nil && !s.parting && err != errGap {
+		err = c.reason(err)
 	}
-	l.close(false)
+	c.close(false)
+	s.heed() // its reader has ended: nothing comes after this
+	s.link, s.parting, s.closing = nil, false, false
 	if s.ctx.Err() != nil {
 		return s.broken()
 	}
@@ -122,8 +151,12 @@ func (s *Stream) lose(err error) error {
 	if final(err) {
 		return err
 	}
-	s.dialer.kept.Store(s.window.base)
-	s.redial = s.dialer.again(l.since, err)
+	s.keep()
+	if s.lane != nil {
+		s.redial = s.lane.trunk.redialling()
+	} else {
+		s.redial = s.dialer.again(c.known().since, err)
+	}
 	return nil
 }
 
@@ -140,10 +173,16 @@ func (s *Stream) rejoin() error {
 	if s.redial.err != nil {
 		return s.redial.err
 	}
-	l := s.redial.link
+	var c carrier = s.redial.link
+	if s.lane != nil {
+		if c = s.lane; !s.lane.board() {
+			s.redial = s.lane.trunk.redialling() // lost again meanwhile
+			return nil
+		}
+	}
 	s.redial = nil
 	s.reconnects.Add(1)
-	return s.adopt(l)
+	return s.adopt(c)
 }
 
 // broken is the error of a run that was broken off.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,33 +24,25 @@ import (
 // goroutine does all the writing; another reads, and leaves here what the
 // first has to act on.
 type link struct {
-	ws      *websocket.Conn
-	net     net.Conn
-	mask    masker
-	waker   *doorbell.Waker
-	unhook  func() bool
-	since   time.Time
-	resumes bool  // the server answered Record-Offset
-	held    int64 // what it answered
+	ws     *websocket.Conn
+	net    net.Conn
+	mask   masker
+	waker  *doorbell.Waker
+	unhook func() bool
+	secret uint64 // in the pings
 
+	account
 	control []byte      // control frames that go out with the next write
 	vector  net.Buffers // what one write consists of
-	parts   [2][]byte
+	parts   [][]byte
 
-	pinged int64        // offset that the last ping asked about
-	asked  int64        // when the first ping was sent that no pong has followed
-	pingAt atomic.Int64 // when the last ping was sent; times here are of clock()
-
-	acked  atomic.Int64 // offset that a pong confirmed, -1 before the first
-	pongAt atomic.Int64 // when the last pong came
 	heard  atomic.Int64 // when the server last said anything
-	rtt    atomic.Int64 // from the last answered ping to its pong, in ns
-	news   atomic.Bool  // there is something under mu
+	news   atomic.Bool  // the reader left something, or has ended
 	mu     sync.Mutex
 	pong   []byte // payload of the last ping of the server, nil when answered
 	closed *websocket.CloseError
 
-	lastQueued int
+	lastUnsent int
 
 	readDone chan struct{} // closed when the reader ends, after readErr
 	readErr  error
@@ -63,12 +54,10 @@ var clockStart = time.Now()
 func clock() int64 { return int64(time.Since(clockStart)) }
 
 func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.Waker, message func([]byte, bool)) *link {
-	l := &link{ws: ws, net: ws.NetConn(), mask: mask, waker: w, since: time.Now(), readDone: make(chan struct{})}
-	l.acked.Store(-1)
-	now := clock()
-	l.heard.Store(now)
-	l.pingAt.Store(now)
-	l.pongAt.Store(now)
+	l := &link{ws: ws, net: ws.NetConn(), mask: mask, waker: w, readDone: make(chan struct{})}
+	l.begin()
+	l.heard.Store(l.since)
+	l.secret = uint64(mask.key())<<32 | uint64(mask.key())
 	// Ends a blocked read or write at once, even where TLS has a say.
 	l.unhook = context.AfterFunc(ctx, func() { l.tcp().Close() })
 	ws.SetPingHandler(func(payload string) error {
@@ -78,10 +67,7 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 	ws.SetPongHandler(func(payload string) error {
 		now := clock()
 		l.heard.Store(now)
-		if len(payload) == 8 { // else it answers no ping of ours
-			l.pongAt.Store(now)
-			l.rtt.Store(now - l.pingAt.Load())
-			l.acked.Store(max(l.acked.Load(), int64(binary.BigEndian.Uint64([]byte(payload)))))
+		if offset, ok := l.readPing(payload); ok && l.answer(offset, now) {
 			l.waker.Wake()
 		}
 		return nil
@@ -121,6 +107,7 @@ const maxMessage = 1 << 20
 // that is not nil.
 func (l *link) read(message func(data []byte, text bool)) {
 	defer l.waker.Wake()
+	defer l.news.Store(true)
 	defer close(l.readDone)
 	defer func() {
 		if r := recover(); r != nil {
@@ -150,14 +137,15 @@ func (l *link) read(message func(data []byte, text bool)) {
 
 // attend acts on what the reader left: an end, or a ping to answer.
 func (l *link) attend() error {
+	if !l.news.Load() {
+		return nil
+	}
 	select {
-	case <-l.readDone:
+	case <-l.readDone: // news stays
 		return l.readErr
 	default:
 	}
-	if !l.news.Swap(false) {
-		return nil
-	}
+	l.news.Store(false) // before the look
 	l.mu.Lock()
 	pong, closed := l.pong, l.closed
 	l.pong = nil
@@ -176,39 +164,52 @@ func (l *link) queue(opcode byte, payload []byte) {
 	if need := len(l.control) + maxHeader + len(payload); need > cap(l.control) {
 		l.control = append(make([]byte, 0, 2*need), l.control...)
 	}
-	l.control = appendFrame(l.control, opcode, l.mask.key(), payload, nil)
+	l.control = appendFrame(l.control, finBit|opcode, l.mask.key(), payload)
 }
 
-// ping asks the server to confirm everything up to an offset.
+// ping asks the server to confirm everything up to an offset. That is the
+// payload, with a check behind it: bytes that are damaged on their way, or a
+// pong that answers no ping of ours, must not pass for an acknowledgement.
 func (l *link) ping(offset, now int64) {
-	if !l.unanswered() {
-		l.asked = now
-	}
-	var payload [8]byte
+	var payload [12]byte
 	binary.BigEndian.PutUint64(payload[:], uint64(offset))
+	binary.BigEndian.PutUint32(payload[8:], l.check(offset))
 	l.queue(opPing, payload[:])
-	l.pingAt.Store(now)
-	l.pinged = offset
+	l.ask(offset, now)
 }
 
-// unanswered tells whether a ping is out that no pong has followed.
-func (l *link) unanswered() bool { return l.pongAt.Load() < l.pingAt.Load() }
+func (l *link) check(offset int64) uint32 {
+	return uint32((uint64(offset) ^ l.secret) * 0x9E3779B97F4A7C15 >> 32)
+}
+
+// readPing reads the offset back, of a pong's payload.
+func (l *link) readPing(payload string) (offset int64, ok bool) {
+	if len(payload) != 12 {
+		return 0, false
+	}
+	offset = int64(binary.BigEndian.Uint64([]byte(payload)))
+	return offset, binary.BigEndian.Uint32([]byte(payload[8:])) == l.check(offset)
+}
+
+func (l *link) queued() bool { return len(l.control) > 0 }
 
 // silent tells whether the server has said nothing for too long after a ping.
 // An answer may be late because the way is slow: bytes that still leave the
 // socket's queue are a sign of life.
-func (l *link) silent(timeout time.Duration) bool {
-	if !l.unanswered() || clock()-max(l.asked, l.heard.Load()) < int64(timeout) {
+func (l *link) silent(now int64, timeout time.Duration) bool {
+	if !l.unanswered() || now-max(l.asked, l.heard.Load()) < int64(timeout) {
 		return false
 	}
-	queued := l.queued()
-	moved := queued != l.lastQueued && queued != 0
-	l.lastQueued = queued
+	unsent := l.unsent()
+	moved := unsent != l.lastUnsent && unsent != 0
+	l.lastUnsent = unsent
 	return !moved
 }
 
-// queued is how many bytes the peer's TCP has not acknowledged.
-func (l *link) queued() (n int) {
+func (l *link) drained() bool { return l.unsent() == 0 }
+
+// unsent is how many bytes the peer's TCP has not acknowledged.
+func (l *link) unsent() (n int) {
 	if tcp, ok := l.tcp().(*net.TCPConn); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
@@ -232,12 +233,21 @@ func (l *link) limitSilence(d time.Duration) {
 
 // write sends frames, and the control frames that wait, in one system call.
 func (l *link) write(frames []byte) error {
-	l.parts = [2][]byte{frames, l.control}
-	l.vector = l.parts[:]
-	if len(frames) == 0 {
-		l.vector = l.parts[1:]
+	l.parts = l.parts[:0]
+	if len(frames) > 0 {
+		l.parts = append(l.parts, frames)
 	}
+	return l.writeParts()
+}
+
+// writeParts is write for the frames in l.parts.
+func (l *link) writeParts() error {
+	if len(l.control) > 0 {
+		l.parts = append(l.parts, l.control)
+	}
+	l.vector = l.parts // which the write empties
 	_, err := l.vector.WriteTo(l.net)
+	clear(l.parts)
 	l.control = l.control[:0]
 	return err
 }
@@ -279,42 +289,4 @@ func (l *link) close(orderly bool) {
 	}
 	_ = l.tcp().Close()
 	<-l.readDone
-}
-
-// lost says how a connection ended, with the errno it stands for.
-func lost(err error) error {
-	var closed *websocket.CloseError
-	var errno syscall.Errno
-	switch {
-	case errors.As(err, &closed) && closed.Code == websocket.CloseAbnormalClosure, errors.Is(err, io.EOF):
-		return fmt.Errorf("the server ended the connection: %w", syscall.EPIPE)
-	case errors.As(err, &closed):
-		return &closeError{closed.Code, fmt.Errorf("the server closed with %d %q: %w", closed.Code, closed.Text, syscall.EPIPE)}
-	case errors.As(err, &errno):
-		return err
-	}
-	return fmt.Errorf("%w: %w", err, syscall.EPIPE)
-}
-
-// A closeError is a close frame's code with its sentence.
-type closeError struct {
-	code int
-	error
-}
-
-func (e *closeError) Unwrap() error { return e.error }
-
-// final tells whether dialling again cannot mend an error.
-func final(err error) bool {
-	var closed *closeError
-	if errors.As(err, &closed) {
-		switch closed.code {
-		case websocket.CloseProtocolError, websocket.CloseUnsupportedData,
-			websocket.CloseInvalidFramePayloadData, websocket.ClosePolicyViolation:
-			return true
-		}
-		return false
-	}
-	var refused *refusal
-	return errors.As(err, &refused) && refused.final
 }

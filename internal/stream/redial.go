@@ -21,7 +21,7 @@ var (
 
 const stableAfter = time.Minute // a connection that lasted so long starts over
 
-// A redial is the attempts to be connected again, on a goroutine of its own.
+// A redial is the attempts to be connected again.
 type redial struct {
 	done chan struct{} // closed when link or err is set
 	link *link
@@ -31,19 +31,17 @@ type redial struct {
 	last error
 }
 
-// again starts dialling. since is when the lost connection began, err why it
-// was lost.
-func (d *dialer) again(since time.Time, err error) *redial {
-	if time.Since(since) >= stableAfter {
-		d.failed = 0
-	}
-	r := &redial{done: make(chan struct{}), last: err}
+// again starts dialling, on a goroutine of its own. since is when the lost connection began, by clock(),
+// err why it was lost.
+func (d *dialer) again(since int64, err error) *redial {
+	d.settle(since)
+	r := newRedial(err)
 	go func() {
 		defer d.waker.Wake()
 		defer close(r.done)
 		defer func() {
 			if fault := recover(); fault != nil {
-				r.err = fmt.Errorf("a fault of the library, please report it: %v: %w", fault, syscall.EIO)
+				r.err = ours(fault)
 			}
 		}()
 		r.run(d)
@@ -51,6 +49,21 @@ func (d *dialer) again(since time.Time, err error) *redial {
 	return r
 }
 
+// settle starts the backoff over, where a connection was stable.
+func (d *dialer) settle(since int64) {
+	if time.Duration(clock()-since) >= stableAfter {
+		d.failed = 0
+	}
+}
+
+func newRedial(err error) *redial { return &redial{done: make(chan struct{}), last: err} }
+
+// ours is what recover returned as an error: it does not end the host.
+func ours(r any) error {
+	return fault(syscall.EIO, "a fault of the library, please report it: %v", r)
+}
+
+// run dials until link or err is set.
 func (r *redial) run(d *dialer) {
 	begun := time.Now()
 	var atLeast time.Duration
@@ -69,9 +82,11 @@ func (r *redial) run(d *dialer) {
 			r.link = link
 			return
 		}
-		r.mu.Lock()
-		r.last = err
-		r.mu.Unlock()
+		if d.ctx.Err() == nil {
+			r.mu.Lock()
+			r.last = err
+			r.mu.Unlock()
+		}
 		var refused *refusal
 		atLeast = 0
 		if errors.As(err, &refused) {

@@ -3,17 +3,22 @@
 package stream
 
 import (
+	"syscall"
 	"time"
 )
 
-// Reserve waits until a chunk of up to max bytes can be kept.
+// Reserve waits until a chunk of up to max bytes can be kept, or is to be
+// given up.
 func (s *Stream) Reserve(max int) (int, error) {
-	size := maxHeader + max
+	size := s.wire.room(max)
 	for {
 		if err := s.attend(); err != nil {
 			return 0, err
 		}
-		if s.window.waiting < batchSize || s.link == nil {
+		if s.skipping {
+			return max, nil
+		}
+		if w := s.window.waiting; w == 0 || w+size <= s.most || s.link == nil {
 			if !s.window.full(size) && s.window.place(size) {
 				return max, nil
 			}
@@ -25,6 +30,9 @@ func (s *Stream) Reserve(max int) (int, error) {
 		if s.slide(size) || s.giveUp(size) || s.window.held+s.window.waiting != before {
 			continue
 		}
+		if s.expect() {
+			continue
+		}
 		select {
 		case <-s.waker.C:
 		case <-s.ctx.Done():
@@ -33,15 +41,20 @@ func (s *Stream) Reserve(max int) (int, error) {
 	}
 }
 
+// expect has the next pong wake the stream; else it is heeded when there is
+// something to do. True: one may have come just before, look again.
+func (s *Stream) expect() bool {
+	return s.link != nil && !s.link.known().eager.Swap(true)
+}
+
 // slide makes room for a message by letting go of the oldest ones that were
 // sent to a server which answers no pings, and so will never acknowledge them.
 func (s *Stream) slide(size int) bool {
-	l := s.link
-	if l == nil || s.answering() || s.window.waiting > 0 || !s.window.full(size) {
+	if s.link == nil || s.answering() || s.window.waiting > 0 || !s.window.full(size) {
 		return false
 	}
-	if wait := deafAfter - time.Since(l.since); wait > 0 {
-		s.wakeAfter(wait)
+	if now := clock(); !s.deaf(now) {
+		s.wakeAfter(now, deafAfter/4)
 		return false
 	}
 	for s.window.full(size) {
@@ -50,33 +63,49 @@ func (s *Stream) slide(size int) bool {
 	return true
 }
 
-// giveUp makes room during an outage by letting go of the oldest messages,
-// where that was asked for.
+// giveUp makes room in an outage that the window does not bridge, where
+// OnFull says so.
 func (s *Stream) giveUp(size int) bool {
-	if s.link != nil || !s.cfg.DropOldest || s.window.empty() {
+	if s.link != nil || s.cfg.OnFull == Hold {
 		return false
 	}
-	before := s.window.base
-	for first := true; first || s.window.full(size); first = false {
+	if s.cfg.OnFull == DropNewest || s.window.empty() {
+		s.skipping = true
+		return true
+	}
+	// More than one message at once: there must be room for what comes while
+	// the next connection is made, which tells the server where we go on.
+	before := s.window.base()
+	for limit := s.window.limit - s.window.limit/8; !s.window.empty() && (s.window.held+size > limit || s.window.base() == before); {
 		s.window.pop()
 	}
-	s.dialer.kept.Store(s.window.base)
-	s.gap += s.window.base - before
-	s.dropped.Add(s.window.base - before)
+	s.keep()
+	s.lack(before, s.window.base())
 	return true
 }
 
-// reportGap tells what was given up since the last time.
-func (s *Stream) reportGap() {
-	if s.gap > 0 {
-		s.cfg.Gap(s.window.base-s.gap, s.gap)
-		s.gap = 0
+// keep notes what the next handshake may promise.
+func (s *Stream) keep() {
+	if s.lane == nil {
+		s.dialer.kept.Store(s.window.base())
 	}
+}
+
+// lack notes bytes that were given up.
+func (s *Stream) lack(start, end int64) {
+	s.gaps.add(start, end)
+	s.dropped.Add(end - start)
 }
 
 // Put takes a chunk as one binary message; Reserve has made the room.
 func (s *Stream) Put(a, b []byte) error {
-	s.window.put(opBinary, s.mask.key(), a, b)
+	if s.skipping {
+		from := s.window.next
+		s.window.next += int64(len(a) + len(b))
+		s.lack(from, s.window.next)
+		return nil
+	}
+	s.window.put(&s.wire, a, b)
 	return nil
 }
 
@@ -92,43 +121,81 @@ func (s *Stream) Flush() error {
 // flush writes what waits, with a ping behind it where one is due.
 func (s *Stream) flush() error {
 	for s.link != nil {
-		frames, n, end := s.window.span()
-		s.ask(end)
-		if n == 0 && len(s.link.control) == 0 {
+		frames, n, start, end := s.window.span(s.most)
+		switch {
+		case s.fenced():
+			if s.expect() {
+				s.waker.Wake()
+			}
+			frames, n, end = nil, 0, s.reached
+		case n == 0:
+			s.reached = end
+		}
+		now := clock()
+		if s.answering() && s.link.silent(now, s.cfg.PongTimeout) {
+			return s.lose(fault(syscall.ETIMEDOUT, "no pong within %v", s.cfg.PongTimeout))
+		}
+		s.ask(end, now, n == 0)
+		if n == 0 && !s.link.queued() {
 			break
 		}
+		s.writing(start, end)
 		if err := s.link.write(frames); err != nil {
 			return s.lose(err)
 		}
-		s.window.wrote(n)
 		if n > 0 {
-			s.spoke = clock()
-		}
-		if end > s.sent.Load() {
-			s.sent.Store(end)
+			s.window.wrote(n)
+			s.spoke = now
 		}
 	}
 	s.held.Store(int64(s.window.held))
 	return nil
 }
 
+// writing notes that everything from start to end is about to be written. It
+// comes before the write: one that fails may have got everything there.
+func (s *Stream) writing(start, end int64) {
+	if fresh := end - max(start, s.reached); fresh > 0 {
+		s.sent.Add(fresh)
+		s.reached = end
+	}
+}
+
+// fenced tells whether a gap is next, and the server is one that keeps an
+// account of the stream: it hears of the gap in the next handshake, which is
+// made when all that was before has arrived.
+func (s *Stream) fenced() bool {
+	return s.link.known().resumes && (s.window.afterGap() || s.window.base() > s.confirmed)
+}
+
 // ask puts a ping behind what is written next, where one is due: to have
 // bytes acknowledged, or to see whether a silent server lives. Where none is,
-// it sees to it that the pump wakes when one will be.
-func (s *Stream) ask(end int64) {
-	l, now := s.link, clock()
+// it sees to it that the pump wakes when one will be. Alone, with nothing to
+// go out behind, a ping waits longer.
+func (s *Stream) ask(end, now int64, alone bool) {
+	l := s.link.known()
 	since := time.Duration(now - l.pingAt.Load())
-	due := s.cfg.PingInterval
-	if unasked := end - l.pinged; unasked > 0 && (s.answering() || time.Since(l.since) < deafAfter) {
+	idle := s.cfg.PingInterval
+	if l.shared {
+		idle = never
+	}
+	due := idle
+	if unasked := end - l.pinged; unasked > 0 && (s.answering() || !s.deaf(now)) {
 		due = ackDelay
-		if unasked >= min(ackBytes, int64(s.window.limit/8)) {
+		if alone {
+			due += ackDelay / 2
+		}
+		if unasked >= s.window.worthAsking() {
 			due = 0
 		}
 	}
 	if since >= due {
-		l.ping(end, now)
+		if s.window.empty() {
+			s.window.release() // nothing came for a whole interval
+		}
+		s.link.ping(end, now)
 		since = 0
-		due = s.cfg.PingInterval
+		due = idle
 	}
 	if s.answering() && l.unanswered() {
 		due = min(due, since+s.cfg.PongTimeout)
@@ -137,25 +204,39 @@ func (s *Stream) ask(end int64) {
 	if speech := &s.cfg.Speech; speech.IdleText != "" && !s.parting {
 		silent := time.Duration(now - s.spoke)
 		if silent >= speech.IdleInterval && s.window.waiting == 0 {
-			l.queue(opText, []byte(speech.IdleText))
+			s.link.queue(opText, []byte(speech.IdleText))
 			s.spoke, silent = now, 0
 		}
 		due = min(due, max(speech.IdleInterval-silent, 0))
 	}
-	s.wakeAfter(due)
+	s.wakeAfter(now, due)
 }
 
 // answering tells whether this is a server that answers pings: it has, on this
 // connection or one before, or it said what it holds. One that is not known to
 // may never acknowledge anything.
 func (s *Stream) answering() bool {
-	return s.answers.Load() || s.link.resumes || s.link.acked.Load() >= 0
+	l := s.link.known()
+	return s.answers.Load() || l.resumes || l.acked.Load() >= 0
 }
 
+// deaf tells whether the server is taken for one that answers no pings: it has
+// answered none, though one was sent deafAfter ago, and everything since has
+// left.
+func (s *Stream) deaf(now int64) bool {
+	l := s.link.known()
+	if !l.deaf && l.unanswered() && time.Duration(now-max(l.asked, s.spoke)) >= deafAfter && s.link.drained() {
+		l.deaf = true
+	}
+	return l.deaf
+}
+
+// never is a time that no stream sees the end of.
+const never = 1 << 50 * time.Nanosecond
+
 // wakeAfter has the pump woken in time. It may wake earlier as well.
-func (s *Stream) wakeAfter(d time.Duration) {
-	now := time.Now()
-	if at := now.Add(d); s.due.Before(now) || at.Before(s.due) {
+func (s *Stream) wakeAfter(now int64, d time.Duration) {
+	if at := now + int64(d); s.due <= now || at < s.due {
 		s.due = at
 		s.alarm.Reset(d)
 	}

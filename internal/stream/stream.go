@@ -13,18 +13,27 @@ import (
 	"msprecord/internal/doorbell"
 )
 
+// A ping asks for an acknowledgement behind so many bytes (as the window says),
+// or so long after the last one, whichever comes first.
+const (
+	leastAck = 8 << 10
+	mostAck  = 256 << 10
+)
+
+var ackDelay = 500 * time.Millisecond // shorter in tests
+
 const (
 	// batchSize is how many bytes of frames leave in one write at most, unless
-	// a single chunk is larger. Past it a write gains nothing on loopback.
-	batchSize = 64 << 10
+	// a single chunk is larger. What a write costs besides its bytes, such as
+	// waking the other side, is little at that size. With a ping behind them
+	// they fit into four segments of the loopback, which take 65,483 each.
+	batchSize = 4 * turnSize
 
-	// A ping asks for an acknowledgement behind so many bytes, or so long
-	// after the last one, whichever comes first.
-	ackBytes = 64 << 10
-	ackDelay = 250 * time.Millisecond
+	// turnSize is the same where streams share a connection.
+	turnSize = 60 << 10
 
-	// deafAfter is how long a full window waits for the first pong of a
-	// connection before it takes the server for one that answers no pings.
+	// deafAfter is how long the first pong of a connection may be late before
+	// the server is taken for one that answers no pings.
 	deafAfter = time.Second
 )
 
@@ -42,10 +51,20 @@ type Settings struct {
 	PongTimeout    time.Duration // and given up after so long without an answer
 	MaxOffline     time.Duration // how long to go on dialling; 0: for ever
 	ReplayBytes    int           // frames kept until they are acknowledged
-	DropOldest     bool          // what an outage outlasts: give up the oldest, not hold the source
+	OnFull         OnFull
+	Mux            bool // the mux wire, over a connection that streams share
 	Access         Access
 	Speech         Speech
 }
+
+// OnFull is what happens when an outage outlasts ReplayBytes.
+type OnFull int
+
+const (
+	Hold       OnFull = iota // the source is held back
+	DropOldest               // the oldest bytes are given up
+	DropNewest               // what comes is given up, until there is a connection
+)
 
 // Events hear what happens to a stream.
 type Events struct {
@@ -75,27 +94,33 @@ type Stream struct {
 	cancel context.CancelFunc
 	waker  *doorbell.Waker
 	alarm  *time.Timer // wakes the pump for what time alone brings
-	due    time.Time   // when it goes off
+	due    int64       // when it goes off; times here are of clock()
 
 	window  window
-	link    *link   // nil while there is no connection
-	redial  *redial // nil while there is one
-	dialer  *dialer
-	mask    masker
-	scratch []byte // one message, unmasked
-	batch   []byte // frames made anew for a replay
-	spoke   int64  // when data or IdleText was last written, by clock()
-	parting bool   // the present link was told that the tail is over
-	until   int64  // when lingering ends, by clock()
-	closing bool   // the present link was sent our close frame
-	ended   bool   // the closing handshake is done
-	gap     int64  // bytes given up since the last report
+	wire    wire
+	most    int                     // batchSize, or turnSize
+	link    carrier                 // nil while there is no connection
+	redial  *redial                 // nil while there is one
+	dialer  *dialer                 // of the connections; nil with a lane
+	lane    *lane                   // mux: this stream's part of a shared connection
+	recent  atomic.Pointer[account] // of link, or the last
+	scratch []byte                  // one message, unmasked
+	batch   []byte                  // frames made anew for a replay
+	spoke   int64                   // when data or IdleText was last written
+	parting bool                    // the present link was told that the tail is over
+	until   int64                   // when lingering ends
+	closing bool                    // the present link was sent our close frame
+	ended   bool                    // the closing handshake is done
 
-	sent       atomic.Int64 // offset up to which everything was written once
-	delivered  atomic.Int64 // offset up to which everything is known to have arrived
+	reached   int64 // offset up to which everything was written once, or given up
+	confirmed int64 // offset up to which everything has arrived, or was given up
+	gaps      gaps
+	skipping  bool // what is put is given up, until there is a connection
+
+	sent       atomic.Int64 // bytes written, each counted once
+	delivered  atomic.Int64 // bytes known to have arrived
 	resent     atomic.Int64 // bytes
 	dropped    atomic.Int64 // bytes that were given up
-	skipped    atomic.Int64 // those of them that lie below delivered
 	held       atomic.Int64 // bytes of frames in the window
 	reconnects atomic.Int64
 	rtt        atomic.Int64 // ns
@@ -114,25 +139,39 @@ func Open(ctx context.Context, cfg Config, w *doorbell.Waker) (*Stream, error) {
 	if _, err := crand.Read(id[:]); err != nil {
 		return nil, err
 	}
-	s := &Stream{cfg: cfg, waker: w, mask: mask}
+	s := &Stream{cfg: cfg, waker: w, wire: wire{mask: mask}, most: batchSize}
+	if cfg.Mux {
+		s.most = turnSize
+	}
 	s.window.limit = cfg.ReplayBytes
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.dialer, err = newDialer(s.ctx, cfg, w, mask, hex.EncodeToString(id[:]))
+	c, err := s.connect(hex.EncodeToString(id[:]))
 	if err != nil {
 		s.cancel()
 		return nil, err
 	}
-	l, err := s.dialer.dial()
-	if err != nil {
-		s.cancel()
-		return nil, err
-	}
-	s.alarm = time.AfterFunc(time.Hour, w.Wake)
-	if err := s.adopt(l); err != nil {
+	s.alarm = time.AfterFunc(never, w.Wake)
+	if err := s.adopt(c); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// connect makes the first connection.
+func (s *Stream) connect(id string) (carrier, error) {
+	var err error
+	if s.cfg.Mux {
+		if s.lane, err = takeLane(s.ctx, s.cfg, s.waker); err != nil {
+			return nil, err
+		}
+		s.wire.lead = s.lane.rename()
+		return s.lane, nil
+	}
+	if s.dialer, err = newDialer(s.ctx, s.cfg, s.waker, s.wire.mask, id); err != nil {
+		return nil, err
+	}
+	return s.dialer.dial()
 }
 
 // Sent is how many payload bytes were handed to a connection, each counted
@@ -140,7 +179,13 @@ func Open(ctx context.Context, cfg Config, w *doorbell.Waker) (*Stream, error) {
 func (s *Stream) Sent() int64 { return s.sent.Load() }
 
 // Delivered is how many payload bytes are known to have arrived. Any goroutine.
-func (s *Stream) Delivered() int64 { return s.delivered.Load() - s.skipped.Load() }
+func (s *Stream) Delivered() int64 {
+	n := s.delivered.Load()
+	if a := s.recent.Load(); a != nil && s.dropped.Load() == 0 {
+		n = max(n, min(a.acked.Load(), s.sent.Load())) // nobody may have looked at it yet
+	}
+	return n
+}
 
 // Figures are what a stream tells about its connections.
 type Figures struct {
@@ -163,13 +208,15 @@ func (s *Stream) Figures() Figures {
 // Close ends the connection, or the attempts to make one. Finish comes first
 // where the end is an orderly one.
 func (s *Stream) Close() error {
-	s.reportGap()
+	s.gaps.tell(s.cfg.Gap)
 	s.alarm.Stop()
 	if s.link != nil {
 		s.link.close(s.ended)
 	}
 	s.cancel()
-	if s.redial != nil {
+	if s.lane != nil {
+		s.lane.leave(s.ctx)
+	} else if s.redial != nil {
 		<-s.redial.done
 		if s.redial.link != nil {
 			s.redial.link.close(false)

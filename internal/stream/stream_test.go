@@ -258,7 +258,7 @@ func TestDialSaysWhatIsWrong(t *testing.T) {
 		{base + "/page", syscall.EPROTO, "HTTP 200"},
 		{"ws://user:password@" + closed.Addr().String() + "/x", syscall.ECONNREFUSED, "nothing listens"},
 		{"ws://" + silent.Addr().String() + "/x", syscall.ETIMEDOUT, "no answer within"},
-		{"wss://" + strings.TrimPrefix(base, "ws://") + "/x", syscall.EPROTO, "as it expects"},
+		{"wss://" + strings.TrimPrefix(base, "ws://") + "/x", syscall.EPROTO, "what it expects"},
 	} {
 		cfg := config(t, row.url)
 		cfg.ConnectTimeout = 200 * time.Millisecond

@@ -26,23 +26,41 @@ type window struct {
 	first    int       // the oldest message
 	unsent   int       // the first message not written to the present connection
 
-	base int64 // offset of the oldest byte held
-	next int64 // offset after the newest
+	next int64 // offset after the newest message, or after what was skipped since
 }
 
+// A message is a chunk in its frames.
 type message struct {
-	offset  int64 // of its first payload byte
-	payload int
-	at      int // in buf
-	size    int // of its frames
+	offset int64 // of the chunk's first byte
+	chunk  int   // its bytes
+	lead   int   // bytes in the frames before the chunk's
+	at     int   // in buf
+	size   int   // of its frames
 }
+
+// end is the offset after its last byte.
+func (m *message) end() int64 { return m.offset + int64(m.chunk) }
 
 func (w *window) empty() bool { return w.first == len(w.messages) }
+
+// base is the offset of the oldest byte held.
+func (w *window) base() int64 {
+	if w.empty() {
+		return w.next
+	}
+	return w.messages[w.first].offset
+}
 
 // full tells whether a message of that many bytes would go past the limit. One
 // message always fits, however large.
 func (w *window) full(size int) bool {
 	return !w.empty() && w.held+size > w.limit
+}
+
+// worthAsking is how many bytes are worth an acknowledgement: half the store,
+// so that one which is acknowledged in time need not grow.
+func (w *window) worthAsking() int64 {
+	return int64(min(max(leastAck, len(w.buf)/2), mostAck, w.limit/4))
 }
 
 // place finds room for a message of that many bytes, and tells whether there
@@ -70,8 +88,8 @@ func (w *window) place(size int) bool {
 
 // grow moves the store to a larger one.
 func (w *window) grow(size int) bool {
-	const smallest = 4 << 10
-	want := max(smallest, w.held+size, min(2*len(w.buf), w.limit+size))
+	need := w.held + size
+	want := max(need, min(need+need/4, w.limit+size))
 	more := int64(want - len(w.buf))
 	if windowMemory.Add(more) > processBound && !w.empty() {
 		windowMemory.Add(-more)
@@ -89,10 +107,10 @@ func (w *window) grow(size int) bool {
 	return true
 }
 
-// put adds a message that place has found room for.
-func (w *window) put(opcode byte, key uint32, a, b []byte) {
+// put adds a chunk as a message that place has found room for.
+func (w *window) put(form *wire, a, b []byte) {
 	at := w.tail
-	w.tail = len(appendFrame(w.buf[:at], opcode, key, a, b))
+	w.tail = len(form.appendMessage(w.buf[:at], a, b))
 	n := len(a) + len(b)
 	if w.first > 64 && w.first > len(w.messages)/2 {
 		// Room for the new ones where the acknowledged ones were.
@@ -100,29 +118,41 @@ func (w *window) put(opcode byte, key uint32, a, b []byte) {
 		w.messages = w.messages[:copy(w.messages, w.messages[w.first:])]
 		w.first = 0
 	}
-	w.messages = append(w.messages, message{w.next, n, at, w.tail - at})
+	w.messages = append(w.messages, message{w.next, n, len(form.lead), at, w.tail - at})
 	w.held += w.tail - at
 	w.waiting += w.tail - at
 	w.next += int64(n)
 }
 
-// span is the next piece of the store to write: n whole messages in one piece,
-// which end at an offset.
-func (w *window) span() (frames []byte, n int, end int64) {
+// span is the next piece of the store to write: n whole messages in one piece
+// of so many bytes at most, and without a gap, which begin and end at offsets.
+func (w *window) span(most int) (frames []byte, n int, start, end int64) {
 	if w.unsent == len(w.messages) {
-		return nil, 0, w.next
+		return nil, 0, w.next, w.next
 	}
-	first := w.messages[w.unsent]
-	n = len(w.messages) - w.unsent
-	to := w.tail
-	if to <= first.at { // wrapped: up to the last one before the wrap
-		for n = 1; w.unsent+n < len(w.messages) && w.messages[w.unsent+n].at > first.at; n++ {
+	first := &w.messages[w.unsent]
+	last := first
+	for n = 1; w.unsent+n < len(w.messages); n++ {
+		m := &w.messages[w.unsent+n]
+		if m.at != last.at+last.size || m.offset != last.end() || m.at+m.size-first.at > most {
+			break
 		}
-		last := w.messages[w.unsent+n-1]
-		to = last.at + last.size
+		last = m
 	}
-	last := w.messages[w.unsent+n-1]
-	return w.buf[first.at:to], n, last.offset + int64(last.payload)
+	return w.buf[first.at : last.at+last.size], n, first.offset, last.end()
+}
+
+// afterGap tells whether what is next to write follows bytes that were given
+// up, with older messages still held.
+func (w *window) afterGap() bool {
+	if w.unsent == w.first {
+		return false
+	}
+	next := w.next
+	if w.unsent < len(w.messages) {
+		next = w.messages[w.unsent].offset
+	}
+	return next != w.messages[w.unsent-1].end()
 }
 
 // wrote marks n messages as written to the present connection.
@@ -136,8 +166,7 @@ func (w *window) wrote(n int) {
 // drop lets go of the oldest messages that lie wholly below an offset.
 func (w *window) drop(offset int64) {
 	for !w.empty() {
-		m := &w.messages[w.first]
-		if m.offset+int64(m.payload) > offset {
+		if w.messages[w.first].end() > offset {
 			break
 		}
 		w.pop()
@@ -148,7 +177,6 @@ func (w *window) drop(offset int64) {
 func (w *window) pop() {
 	m := &w.messages[w.first]
 	w.held -= m.size
-	w.base = m.offset + int64(m.payload)
 	if w.unsent == w.first {
 		w.unsent++
 		w.waiting -= m.size
@@ -165,14 +193,11 @@ func (w *window) rewind() { w.unsent, w.waiting = w.first, w.held }
 // release gives the memory back.
 func (w *window) release() {
 	windowMemory.Add(-int64(len(w.buf)))
-	*w = window{limit: w.limit, base: w.next, next: w.next}
+	*w = window{limit: w.limit, next: w.next}
 }
 
-// payload unmasks what a message has from an offset on, into scratch.
-func (w *window) payload(m message, from int64, scratch []byte) []byte {
-	frame := w.buf[m.at : m.at+m.size]
-	key, data := frameKey(frame)
-	scratch = append(scratch[:0], data...)
-	maskCopy(scratch, scratch, key)
-	return scratch[max(0, from-m.offset):]
+// chunk unmasks what a message's chunk has from an offset on, into scratch.
+func (w *window) chunk(m *message, from int64, scratch []byte) []byte {
+	scratch = appendPayload(scratch[:0], w.buf[m.at:m.at+m.size])
+	return scratch[int64(m.lead)+max(0, from-m.offset):]
 }

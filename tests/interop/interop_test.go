@@ -6,7 +6,9 @@
 //	go test ./tests/interop
 //
 // MSPRECORD_BUILD names a CMake build to test; without it one is made.
-// MSPRECORD_SEED names the example app appwsrec.c.
+// MSPRECORD_SEED names the example app appwsrec.c. -outage 30s pulls the cable
+// of network_test.go for longer than in CI; -short leaves out what must take
+// more than a minute.
 package interop
 
 import (

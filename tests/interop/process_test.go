@@ -138,7 +138,12 @@ func (p *process) errors() string {
 // returns the rest of it.
 func (p *process) line(prefix string) string {
 	p.t.Helper()
-	over := time.After(patience)
+	return p.lineWithin(patience, prefix)
+}
+
+func (p *process) lineWithin(limit time.Duration, prefix string) string {
+	p.t.Helper()
+	over := time.After(limit)
 	for ended := false; ; {
 		p.mu.Lock()
 		lines, more := p.lines, p.more

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -48,27 +49,51 @@ func startReceiver(t *testing.T) *server {
 // startNode starts Node's ws; the arguments are those of ws_server.mjs.
 func startNode(t *testing.T, args ...string) *server {
 	t.Helper()
+	return startNodeIn(t, t.TempDir(), args...)
+}
+
+func startNodeIn(t *testing.T, dir string, args ...string) *server {
+	t.Helper()
 	if _, err := os.Stat("node_modules/ws"); err != nil {
 		t.Skip("Node's ws is missing: npm ci --prefix tests/interop")
 	}
-	dir := t.TempDir()
 	return startServer(t, "node", dir, exec.Command("node", append([]string{script("ws_server.mjs"), dir}, args...)...))
 }
 
 func startPython(t *testing.T) *server {
+	t.Helper()
+	return startPythonIn(t, t.TempDir())
+}
+
+func startPythonIn(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
 	// Debian's module is seen by Debian's Python only.
 	const python = "/usr/bin/python3"
 	if err := exec.Command(python, "-c", "import websockets").Run(); err != nil {
 		t.Skip("Python's websockets is missing: apt-get install python3-websockets")
 	}
-	dir := t.TempDir()
-	return startServer(t, "python", dir, exec.Command(python, script("websockets_server.py"), dir))
+	return startServer(t, "python", dir, exec.Command(python, append([]string{script("websockets_server.py"), dir}, args...)...))
 }
 
-// startNginx starts Node's ws with nginx before it that does TLS, with a
-// certificate for 127.0.0.1 of an authority that nobody knows.
+// startNginx starts Node's ws with nginx before it.
 func startNginx(t *testing.T) *server {
+	t.Helper()
+	n := newNginx(t)
+	s := startNode(t)
+	n.before(s)
+	return s
+}
+
+// An nginx does TLS, with a certificate for 127.0.0.1 of an authority that
+// nobody knows, and hands on what comes to a server. Its timeouts are its own.
+type nginx struct {
+	t                       *testing.T
+	program, dir, authority string
+	socket                  *os.File
+	addr                    string
+}
+
+func newNginx(t *testing.T) *nginx {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
 	if err != nil {
@@ -77,9 +102,8 @@ func startNginx(t *testing.T) *server {
 	if _, err := os.Stat(program); err != nil {
 		t.Skip("nginx is missing: apt-get install nginx")
 	}
-	s := startNode(t)
 	dir := t.TempDir()
-	authority := certify(t, dir)
+	n := &nginx{t: t, program: program, dir: dir, authority: certify(t, dir)}
 	// nginx takes over a socket that is open already, as it does from an older
 	// nginx: no port has to be guessed, and clients can connect at once.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -87,20 +111,38 @@ func startNginx(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	socket, err := l.(*net.TCPListener).File()
-	if err != nil {
+	if n.socket, err = l.(*net.TCPListener).File(); err != nil {
 		t.Fatal(err)
 	}
-	defer socket.Close()
-	conf := strings.NewReplacer("DIR", dir, "ADDR", l.Addr().String(),
+	t.Cleanup(func() { n.socket.Close() })
+	n.addr = l.Addr().String()
+	return n
+}
+
+// before puts it before a server, once it runs.
+func (n *nginx) before(s *server) {
+	n.t.Helper()
+	conf := strings.NewReplacer("DIR", n.dir, "ADDR", n.addr,
 		"UPSTREAM", strings.Trim(s.url[len("ws://"):], "/")).Replace(nginxConf)
-	write(t, filepath.Join(dir, "nginx.conf"), []byte(conf))
-	cmd := exec.Command(program, "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
-	cmd.ExtraFiles = []*os.File{socket}
+	write(n.t, filepath.Join(n.dir, "nginx.conf"), []byte(conf))
+	s.proxy = n.start()
+	s.kind, s.url, s.env = "nginx", "wss://"+n.addr+"/", []string{"SSL_CERT_FILE=" + n.authority}
+}
+
+func (n *nginx) start() *process {
+	n.t.Helper()
+	cmd := exec.Command(n.program, "-e", "stderr", "-p", n.dir, "-c", filepath.Join(n.dir, "nginx.conf"))
+	cmd.ExtraFiles = []*os.File{n.socket}
 	cmd.Env = append(os.Environ(), "NGINX=3;")
-	s.proxy = start(t, cmd)
-	s.kind, s.url, s.env = "nginx", "wss://"+l.Addr().String()+"/", []string{"SSL_CERT_FILE=" + authority}
-	return s
+	p := start(n.t, cmd)
+	n.t.Cleanup(func() { // before it is killed: its worker would not hear of that
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.done:
+		case <-time.After(patience):
+		}
+	})
+	return p
 }
 
 const nginxConf = `

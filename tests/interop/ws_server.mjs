@@ -1,6 +1,7 @@
 // A WebSocket server that we did not write: Node's ws.
 //
-//     node ws_server.mjs DIR [ping PAYLOAD | close CODE REASON | cut CODE REASON]
+//     node ws_server.mjs DIR [ping PAYLOAD | close CODE REASON | cut CODE REASON |
+//                             deaf | pieces PORT]
 //
 // Stores the binary messages of each connection in DIR, under the last part of
 // the URL's path. `npm ci` in this folder gets ws. Prints:
@@ -13,15 +14,17 @@
 //
 // ping: pings each connection once, as it opens. close: closes it when its
 // first message has come, and waits for the client's answer, as RFC 6455 says.
-// cut: the same, without the wait.
+// cut: the same, without the wait. deaf: answers no ping. pieces: listens on
+// PORT, and stores each connection in a file of its own, NAME.0, NAME.1, … in
+// their order, also after a restart.
 import { closeSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { WebSocketServer } from "ws";
 
 const [dir, mode, ...rest] = process.argv.slice(2);
-if (dir === undefined || ![undefined, "ping", "close", "cut"].includes(mode)) {
-    console.error("usage: ws_server.mjs DIR [ping PAYLOAD | close CODE REASON | cut CODE REASON]");
+if (dir === undefined || ![undefined, "ping", "close", "cut", "deaf", "pieces"].includes(mode)) {
+    console.error("usage: ws_server.mjs DIR [ping PAYLOAD | close CODE REASON | cut CODE REASON | deaf | pieces PORT]");
     process.exit(2);
 }
 mkdirSync(dir, { recursive: true });
@@ -31,14 +34,30 @@ function nameOf(url) {
     return /^\w[\w.-]*$/.test(name) ? name : "unnamed.bin";
 }
 
-const server = new WebSocketServer({ host: "127.0.0.1", port: 0, maxPayload: 0 });
+function open(name) {
+    if (mode !== "pieces") return openSync(join(dir, name), "w");
+    for (let n = 0; ; n++) {
+        try {
+            return openSync(join(dir, `${name}.${n}`), "wx");
+        } catch (error) {
+            if (error.code !== "EEXIST") throw error;
+        }
+    }
+}
+
+const server = new WebSocketServer({
+    host: "127.0.0.1",
+    port: mode === "pieces" ? Number(rest[0]) : 0,
+    maxPayload: 0,
+    autoPong: mode !== "deaf",
+});
 
 server.on("listening", () => {
     console.log(`listening on ws://127.0.0.1:${server.address().port}/`);
 });
 server.on("connection", (socket, request) => {
     const name = nameOf(request.url);
-    const file = openSync(join(dir, name), "w");
+    const file = open(name);
     let [size, count, largest] = [0, 0, 0];
     socket.on("message", (data, isBinary) => {
         if (!isBinary) return;

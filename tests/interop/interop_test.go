@@ -126,8 +126,11 @@ func TestReceiverStoresWAV(t *testing.T) {
 	le := binary.LittleEndian
 	var h []byte
 	h = append(h, "RIFF"...)
-	h = le.AppendUint32(h, 36+size)
-	h = append(h, "WAVEfmt "...)
+	h = le.AppendUint32(h, 72+size)
+	h = append(h, "WAVEJUNK"...) // room for the sizes of an RF64
+	h = le.AppendUint32(h, 28)
+	h = append(h, make([]byte, 28)...)
+	h = append(h, "fmt "...)
 	h = le.AppendUint32(h, 16)
 	h = le.AppendUint16(h, 1) // PCM
 	h = le.AppendUint16(h, 1) // channels

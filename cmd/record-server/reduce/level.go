@@ -13,7 +13,7 @@ type Level struct {
 }
 
 // Clipped tells whether the column touches full scale.
-func (l Level) Clipped() bool { return l.Min <= -math.MaxInt16 || l.Max >= math.MaxInt16 }
+func (l Level) Clipped() bool { return l.Min <= -math.MaxInt16 || l.Max == math.MaxInt16 }
 
 // Gauge gathers the level of one channel.
 type Gauge struct {

@@ -100,7 +100,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	fs.DurationVar(&c.limits.rotateTime, "rotate-time", 0, "begin another file after this `time`, such as 1h")
 	fs.Var((*size)(&c.limits.dir), "max-dir", "refuse more than so many `bytes` in the directory")
 	fs.IntVar(&c.limits.streams, "max-streams", 0, "refuse more than this `number` of streams at the same time")
-	fs.IntVar(&c.limits.perPeer, "max-streams-per-peer", 0, "the same for one address")
+	fs.IntVar(&c.limits.perPeer, "max-streams-per-peer", 0, "refuse more than this `number` from one address")
 	fs.Var((*size)(&c.limits.message), "max-message", "refuse messages of more than so many `bytes`")
 	fs.Var((*size)(&c.limits.rate), "max-rate", "read no more than so many `bytes` a second from one address")
 	err := fs.Parse(args)
@@ -126,6 +126,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		return c, errors.New("a limit is below 0")
 	case c.limits.rotateTime > 0 && c.limits.rotateTime < time.Second:
 		return c, fmt.Errorf("-rotate-time %v: must be 1s at least", c.limits.rotateTime)
+	case c.limits.rate > 0 && c.limits.rate < 1000:
+		return c, fmt.Errorf("-max-rate %d: must be 1k at least", c.limits.rate)
 	case c.limits.rotateSize > 0 && c.limits.rotateSize < 1e6:
 		return c, fmt.Errorf("-rotate-size %d: must be 1M at least", c.limits.rotateSize)
 	}

@@ -73,7 +73,7 @@ func (b *bench) loading(name, program string) entry {
 // sizes are of files, in MB. Debian's libraries are stripped.
 func (b *bench) sizes() (figures, error) {
 	stripped := filepath.Join(b.programs, "stripped.so")
-	if out, err := exec.Command("strip", "-o", stripped, b.library).CombinedOutput(); err != nil {
+	if out, err := exec.Command("strip", "-o", stripped, b.shared).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("strip: %w\n%s", err, out)
 	}
 	links, err := exec.Command("ldd", b.programs+"/lws").Output()

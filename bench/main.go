@@ -19,7 +19,7 @@ import (
 // A bench is one run of the whole.
 type bench struct {
 	programs string // where they are
-	library  string
+	shared   string
 	source   string // the bench folder
 	quick    bool
 	rounds   int
@@ -70,7 +70,7 @@ func (b *bench) run(g group) ([]row, error) {
 func main() {
 	b := &bench{}
 	flag.StringVar(&b.programs, "programs", "", "folder with the programs")
-	flag.StringVar(&b.library, "library", "", "the library")
+	flag.StringVar(&b.shared, "library", "", "the library")
 	flag.StringVar(&b.source, "source", "", "the bench folder")
 	flag.BoolVar(&b.quick, "quick", false, "only what CI watches, in short")
 	flag.IntVar(&b.rounds, "rounds", 0, "rounds of each group (5, or 3 with -quick)")

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -212,6 +213,20 @@ func refuse(resp *http.Response) error {
 	if seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31); err == nil { // RFC 9110 section 10.2.3
 		r.after = time.Duration(seconds) * time.Second
 	}
-	r.error = fault(errno, "the server answered HTTP %s: %s", resp.Status, mend)
+	r.error = fault(errno, "the server answered HTTP %s%s: %s", resp.Status, words(resp), mend)
 	return r
+}
+
+// words is what a refusal says of itself, where that is one short line.
+func words(resp *http.Response) string {
+	const most = 120
+	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
+		return ""
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, most+1)) // gorilla has read it
+	line := strings.TrimSpace(string(body))
+	if line == "" || len(body) > most || strings.EqualFold(line, http.StatusText(resp.StatusCode)) {
+		return ""
+	}
+	return fmt.Sprintf(" %q", line)
 }

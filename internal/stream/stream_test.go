@@ -229,6 +229,8 @@ func TestDialSaysWhatIsWrong(t *testing.T) {
 		switch r.URL.Path {
 		case "/secret":
 			w.WriteHeader(http.StatusUnauthorized)
+		case "/bad":
+			http.Error(w, "the name will not do", http.StatusBadRequest)
 		case "/missing":
 			w.WriteHeader(http.StatusNotFound)
 		case "/moved":
@@ -254,6 +256,7 @@ func TestDialSaysWhatIsWrong(t *testing.T) {
 	}{
 		{base + "/secret", syscall.EACCES, "401"},
 		{base + "/missing", syscall.ENOENT, "check the path"},
+		{base + "/bad", syscall.EPROTO, `400 Bad Request "the name will not do"`},
 		{base + "/moved", syscall.EPROTO, "redirects"},
 		{base + "/page", syscall.EPROTO, "HTTP 200"},
 		{"ws://user:password@" + closed.Addr().String() + "/x", syscall.ECONNREFUSED, "nothing listens"},

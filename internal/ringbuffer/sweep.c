@@ -24,15 +24,14 @@ static uint64_t watched[SIDES / 64];                     /* bit: it has any; rea
 uint32_t ring_sessions[2];                               /* written under lock */
 static int running;
 
-static int moved(const dev_ringbuf_t *rb, int side)
+static int moved(dev_ringbuf_t *rb, int side)
 {
     uint32_t ridx = __atomic_load_n(&rb->ridx, __ATOMIC_ACQUIRE);
     uint32_t widx = __atomic_load_n(&rb->widx, __ATOMIC_ACQUIRE);
     uint32_t length = rb->length;
     if (ridx > length || widx > length)
         return 1;
-    uint32_t used = widx >= ridx ? widx - ridx : widx + length + 1 - ridx;
-    return side == RING_READER ? used != 0 : used != length;
+    return side == RING_READER ? !ringbuffer_empty(rb) : !ringbuffer_full(rb);
 }
 
 static void look(uint32_t i)

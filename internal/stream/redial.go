@@ -31,8 +31,8 @@ type redial struct {
 	last error
 }
 
-// again starts dialling, on a goroutine of its own. since is when the lost connection began, by clock(),
-// err why it was lost.
+// again starts dialling, on a goroutine of its own. since is when the lost
+// connection began, by clock(), err why it was lost.
 func (d *dialer) again(since int64, err error) *redial {
 	d.settle(since)
 	r := newRedial(err)

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,19 @@ void msp_block_signals(sigset_t *saved)
     pthread_sigmask(SIG_BLOCK, &blocked, saved);
 }
 
+/* All threads of the library descend from this one and inherit its policy. A
+ * thread under SCHED_BATCH that is woken runs at once where a processor is
+ * free, but does not push aside the thread that woke it: a producer gets
+ * through ringbuffer_write. A first caller under SCHED_FIFO, say, keeps its
+ * policy to itself. */
+static void *enter(void *arguments)
+{
+    char **vector = arguments;
+    (void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
+    GO_ENTRY(1, vector, vector + 2);
+    return NULL;
+}
+
 static void start(void)
 {
     /* Failing to register costs the plain fork check, not the one by pid. */
@@ -82,8 +96,16 @@ static void start(void)
     if (n)
         memcpy(vector + 2, environ, n * sizeof(*vector));
     sigset_t saved;
+    pthread_attr_t attr;
+    pthread_t thread;
     msp_block_signals(&saved);
-    GO_ENTRY(1, vector, vector + 2);
+    pthread_attr_init(&attr);
+    pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED); /* SCHED_OTHER, then */
+    if (pthread_create(&thread, &attr, enter, vector) == 0)
+        pthread_join(thread, NULL);
+    else
+        GO_ENTRY(1, vector, vector + 2); /* which needs a thread as well, and says so */
+    pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
 }
 

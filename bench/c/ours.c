@@ -119,6 +119,8 @@ static void paced(const char *url, struct pace *p, int callback)
     prepare(&s[0], url, 0, room, p->size, callback);
     start(&s[0]);
     ringbuffer_write(&s[0].ring, piece, 4); /* too short for a stamp: not counted as late */
+    if (callback)
+        msp_event_set(&s[0].ready, 1, MSP_EVENT_OR);
     sleep_us(200000);
     long one = from_status("VmRSS:");
     for (int i = 1; i < p->streams; i++) {

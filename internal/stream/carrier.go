@@ -20,8 +20,8 @@ type carrier interface {
 	ping(offset, now int64)
 	queue(opcode byte, payload []byte)
 	queued() bool
-	// write sends frames, and what is queued behind them.
-	write(frames []byte) error
+	// write sends pieces of frames, and what is queued behind them.
+	write(pieces [][]byte) error
 	// drained tells whether the other side's TCP has acknowledged all that was
 	// written.
 	drained() bool

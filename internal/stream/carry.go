@@ -59,7 +59,9 @@ func (t *trunk) load(l *link, now int64) time.Duration {
 	t.mu.Lock()
 	n, size := 0, 0
 	for n < len(t.waiting) && size < turnSize {
-		size += len(t.waiting[n].frames)
+		for _, p := range t.waiting[n].pieces {
+			size += len(p)
+		}
 		n++
 	}
 	t.turn = append(t.turn[:0], t.waiting[:n]...)
@@ -69,10 +71,8 @@ func (t *trunk) load(l *link, now int64) time.Duration {
 	l.parts = l.parts[:0]
 	asked := false
 	for _, lane := range t.turn {
-		if len(lane.frames) > 0 {
-			l.parts = append(l.parts, lane.frames)
-			lane.frames = nil
-		}
+		l.parts = append(l.parts, lane.pieces...)
+		lane.pieces = nil
 		if lane.asking {
 			lane.asking, asked = false, true
 			t.asks = append(t.asks, ask{t.seq + 1, lane, lane.offset})

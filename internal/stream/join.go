@@ -63,7 +63,7 @@ func (s *Stream) replay(from, to int64) error {
 		n, end := 0, from
 		for i := w.unsent; i < len(w.messages) && w.messages[i].offset < to && len(s.batch) < piece; i++ {
 			m := &w.messages[i]
-			s.scratch = grown(s.scratch[:0], m.lead+m.chunk)
+			s.scratch = grown(s.scratch[:0], int(m.lead+m.chunk))
 			p := w.chunk(m, from, s.scratch)
 			s.batch = grown(s.batch, s.wire.room(len(p)))
 			s.batch = s.wire.appendMessage(s.batch, p, nil)
@@ -75,7 +75,8 @@ func (s *Stream) replay(from, to int64) error {
 		}
 		s.ask(end, clock(), false)
 		s.writing(w.messages[w.unsent].offset, end)
-		if err := s.link.write(s.batch); err != nil {
+		s.pieces = append(s.pieces[:0], s.batch)
+		if err := s.write(s.pieces); err != nil {
 			return err
 		}
 		w.wrote(n)

@@ -25,7 +25,7 @@ type lane struct {
 	heard func(data []byte, text bool)
 
 	connection int        // of the trunk's, the one that this lane is on
-	frames     []byte     // under trunk.mu: what waits for its turn
+	pieces     [][]byte   // under trunk.mu: the frames that wait for their turn
 	asking     bool       // with them, a ping that asks
 	offset     int64      // about this
 	done       chan error // its turn is over
@@ -145,8 +145,8 @@ func (l *lane) close(bool)                       {}
 
 // write waits for the lane's turn to be over, or the stream's end. After that
 // the trunk may write the frames all the same; nobody else does.
-func (l *lane) write(frames []byte) error {
-	if err := l.trunk.enqueue(l, frames); err != nil {
+func (l *lane) write(pieces [][]byte) error {
+	if err := l.trunk.enqueue(l, pieces); err != nil {
 		return err
 	}
 	select {

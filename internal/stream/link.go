@@ -231,12 +231,10 @@ func (l *link) limitSilence(d time.Duration) {
 	}
 }
 
-// write sends frames, and the control frames that wait, in one system call.
-func (l *link) write(frames []byte) error {
-	l.parts = l.parts[:0]
-	if len(frames) > 0 {
-		l.parts = append(l.parts, frames)
-	}
+// write sends pieces of frames, and the control frames that wait, in one system
+// call.
+func (l *link) write(pieces [][]byte) error {
+	l.parts = append(l.parts[:0], pieces...)
 	return l.writeParts()
 }
 

@@ -121,13 +121,15 @@ func (s *Stream) Flush() error {
 // flush writes what waits, with a ping behind it where one is due.
 func (s *Stream) flush() error {
 	for s.link != nil {
-		frames, n, start, end := s.window.span(s.most)
+		var n int
+		var start, end int64
+		s.pieces, n, start, end = s.window.span(s.pieces[:0], s.most)
 		switch {
 		case s.fenced():
 			if s.expect() {
 				s.waker.Wake()
 			}
-			frames, n, end = nil, 0, s.reached
+			s.pieces, n, end = s.pieces[:0], 0, s.reached
 		case n == 0:
 			s.reached = end
 		}
@@ -140,7 +142,7 @@ func (s *Stream) flush() error {
 			break
 		}
 		s.writing(start, end)
-		if err := s.link.write(frames); err != nil {
+		if err := s.write(s.pieces); err != nil {
 			return s.lose(err)
 		}
 		if n > 0 {
@@ -148,8 +150,18 @@ func (s *Stream) flush() error {
 			s.spoke = now
 		}
 	}
+	s.window.tidy()
 	s.held.Store(int64(s.window.held))
 	return nil
+}
+
+// write sends pieces of frames, and what is queued behind them.
+func (s *Stream) write(pieces [][]byte) error {
+	err := s.link.write(pieces)
+	if s.ctx.Err() != nil {
+		s.window.cut = true // a lane's turn may go on without us
+	}
+	return err
 }
 
 // writing notes that everything from start to end is about to be written. It

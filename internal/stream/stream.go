@@ -104,6 +104,7 @@ type Stream struct {
 	dialer  *dialer                 // of the connections; nil with a lane
 	lane    *lane                   // mux: this stream's part of a shared connection
 	recent  atomic.Pointer[account] // of link, or the last
+	pieces  [][]byte                // of one write
 	scratch []byte                  // one message, unmasked
 	batch   []byte                  // frames made anew for a replay
 	spoke   int64                   // when data or IdleText was last written

@@ -149,13 +149,13 @@ func (t *trunk) redialling() *redial {
 }
 
 // enqueue has a lane wait for its turn.
-func (t *trunk) enqueue(l *lane, frames []byte) error {
+func (t *trunk) enqueue(l *lane, pieces [][]byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.link == nil || l.connection != t.connection {
 		return t.lost
 	}
-	l.frames = frames
+	l.pieces = pieces
 	t.waiting = append(t.waiting, l)
 	if len(t.waiting) == 1 {
 		t.waker.Wake()

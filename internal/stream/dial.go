@@ -108,13 +108,15 @@ func (d *dialer) dial() (*link, error) {
 	ws, resp, err := gorilla.DialContext(ctx, bare(d.cfg.URL), header)
 	d.unhook()
 	if err == nil {
-		l := newLink(d.ctx, ws, d.mask, d.waker, d.cfg.Message)
-		l.kept = kept
-		l.limitSilence(d.cfg.PongTimeout)
-		if l.held, l.resumes, err = heldBy(resp); err == nil {
-			return l, nil
+		var l *link
+		if l, err = newLink(d.ctx, ws, d.mask, d.waker, d.cfg.Message); err == nil {
+			l.kept = kept
+			l.limitSilence(d.cfg.PongTimeout)
+			if l.held, l.resumes, err = heldBy(resp); err == nil {
+				return l, nil
+			}
+			l.close(false)
 		}
-		l.close(false)
 	}
 	switch {
 	case d.ctx.Err() != nil:
@@ -136,6 +138,9 @@ func (d *dialer) connect(ctx context.Context, network, address string) (net.Conn
 		return nil, err
 	}
 	d.unhook = context.AfterFunc(d.ctx, func() { conn.Close() })
+	if tcp, ok := conn.(*net.TCPConn); ok && d.cfg.URL.Scheme == "ws" && d.cfg.Message == nil {
+		return newHeadConn(tcp)
+	}
 	return conn, nil
 }
 

@@ -6,8 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
-	"fmt"
-	"io"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -22,10 +21,11 @@ import (
 
 // A link is one connection, from its handshake to its loss. The session's
 // goroutine does all the writing; another reads, and leaves here what the
-// first has to act on.
+// first has to act on: the poller, or, with TLS or where somebody listens for
+// messages, one of the link's own.
 type link struct {
-	ws     *websocket.Conn
 	net    net.Conn
+	raw    syscall.RawConn // of the TCP connection
 	mask   masker
 	waker  *doorbell.Waker
 	unhook func() bool
@@ -44,6 +44,8 @@ type link struct {
 
 	lastUnsent int
 
+	inbox    inbox         // of the poller
+	ear      int32         // what it calls the link; 0: it does not hear it
 	readDone chan struct{} // closed when the reader ends, after readErr
 	readErr  error
 }
@@ -53,33 +55,38 @@ var clockStart = time.Now()
 // clock is the monotonic time in ns.
 func clock() int64 { return int64(time.Since(clockStart)) }
 
-func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.Waker, message func([]byte, bool)) *link {
-	l := &link{ws: ws, net: ws.NetConn(), mask: mask, waker: w, readDone: make(chan struct{})}
+// newLink is the link of a connection whose handshake is done. message hears
+// what the server says, where it is not nil.
+func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.Waker, message func([]byte, bool)) (*link, error) {
+	l := &link{net: ws.NetConn(), mask: mask, waker: w, readDone: make(chan struct{})}
 	l.begin()
 	l.heard.Store(l.since)
 	l.secret = uint64(mask.key())<<32 | uint64(mask.key())
-	// Ends a blocked read or write at once, even where TLS has a say.
-	l.unhook = context.AfterFunc(ctx, func() { l.tcp().Close() })
-	ws.SetPingHandler(func(payload string) error {
-		l.tell(func() { l.pong = append([]byte{}, payload...) }) // only the last counts (section 5.5.3)
-		return nil
-	})
-	ws.SetPongHandler(func(payload string) error {
-		now := clock()
-		l.heard.Store(now)
-		if offset, ok := l.readPing(payload); ok && l.answer(offset, now) {
-			l.waker.Wake()
+	head, polled := l.net.(*headConn)
+	if polled {
+		l.net, l.raw = head.TCPConn, head.raw
+	} else if tcp, ok := l.tcp().(*net.TCPConn); ok {
+		l.raw, _ = tcp.SyscallConn()
+	}
+	if polled {
+		if err := ears.add(l); err != nil {
+			_ = l.net.Close()
+			return nil, err
 		}
-		return nil
-	})
-	ws.SetCloseHandler(func(code int, text string) error {
-		// A server that says goodbye may read no more: no write blocks on it.
-		_ = l.net.SetWriteDeadline(time.Now().Add(goodbye))
-		l.tell(func() { l.closed = &websocket.CloseError{Code: code, Text: text} })
-		return nil
-	})
-	go l.read(message)
-	return l
+	} else {
+		go l.read(ws, message)
+	}
+	// Ends a blocked read or write at once, even where TLS has a say.
+	l.unhook = context.AfterFunc(ctx, l.hangUp)
+	return l, nil
+}
+
+// hangUp ends the connection, and with it the reader.
+func (l *link) hangUp() {
+	_ = l.tcp().Close()
+	if l.ear != 0 {
+		ears.drop(l)
+	}
 }
 
 // tcp is the connection below TLS, if there is any.
@@ -100,39 +107,36 @@ func (l *link) tell(leave func()) {
 	l.waker.Wake()
 }
 
-// maxMessage is the largest message of a server that is handed on, in bytes.
-const maxMessage = 1 << 20
-
-// read takes what the server says, to its end, and hands it to message, where
-// that is not nil.
-func (l *link) read(message func(data []byte, text bool)) {
-	defer l.waker.Wake()
-	defer l.news.Store(true)
-	defer close(l.readDone)
-	defer func() {
-		if r := recover(); r != nil {
-			l.readErr = fmt.Errorf("reading from the server: %v: %w", r, syscall.EIO)
+// act acts on a control frame, for the reader. A close is its end.
+func (l *link) act(opcode byte, payload []byte) error {
+	switch opcode {
+	case opPing:
+		l.tell(func() { l.pong = append([]byte{}, payload...) }) // only the last counts (section 5.5.3)
+	case opPong:
+		now := clock()
+		l.heard.Store(now)
+		if offset, ok := l.readPing(payload); ok && l.answer(offset, now) {
+			l.waker.Wake()
 		}
-	}()
-	for {
-		kind, body, err := l.ws.NextReader()
-		if err == nil && message != nil {
-			var data []byte
-			data, err = io.ReadAll(io.LimitReader(body, maxMessage))
-			if err == nil {
-				l.heard.Store(clock())
-				message(data, kind == websocket.TextMessage)
-			}
-		}
-		if err == nil {
-			_, err = io.Copy(io.Discard, body)
-			l.heard.Store(clock())
-		}
+	case opClose:
+		closed, err := parseClose(payload)
 		if err != nil {
-			l.readErr = err
-			return
+			return err
 		}
+		// A server that says goodbye may read no more: no write blocks on it.
+		_ = l.net.SetWriteDeadline(time.Now().Add(goodbye))
+		l.tell(func() { l.closed = closed })
+		return closed
 	}
+	return nil
+}
+
+// readEnds notes that the reader has ended.
+func (l *link) readEnds(err error) {
+	l.readErr = err
+	close(l.readDone)
+	l.news.Store(true)
+	l.waker.Wake()
 }
 
 // attend acts on what the reader left: an end, or a ping to answer.
@@ -183,12 +187,12 @@ func (l *link) check(offset int64) uint32 {
 }
 
 // readPing reads the offset back, of a pong's payload.
-func (l *link) readPing(payload string) (offset int64, ok bool) {
+func (l *link) readPing(payload []byte) (offset int64, ok bool) {
 	if len(payload) != 12 {
 		return 0, false
 	}
-	offset = int64(binary.BigEndian.Uint64([]byte(payload)))
-	return offset, binary.BigEndian.Uint32([]byte(payload[8:])) == l.check(offset)
+	offset = int64(binary.BigEndian.Uint64(payload))
+	return offset, binary.BigEndian.Uint32(payload[8:]) == l.check(offset)
 }
 
 func (l *link) queued() bool { return len(l.control) > 0 }
@@ -210,10 +214,8 @@ func (l *link) drained() bool { return l.unsent() == 0 }
 
 // unsent is how many bytes the peer's TCP has not acknowledged.
 func (l *link) unsent() (n int) {
-	if tcp, ok := l.tcp().(*net.TCPConn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
-		}
+	if l.raw != nil {
+		_ = l.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
 	}
 	return n
 }
@@ -222,12 +224,10 @@ func (l *link) unsent() (n int) {
 // not acknowledged for so long: the one sign of a pulled cable that does not
 // need an answer from the server.
 func (l *link) limitSilence(d time.Duration) {
-	if tcp, ok := l.tcp().(*net.TCPConn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) {
-				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
-			})
-		}
+	if l.raw != nil {
+		_ = l.raw.Control(func(fd uintptr) {
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+		})
 	}
 }
 
@@ -255,27 +255,30 @@ const goodbye = 200 * time.Millisecond
 
 // reason is why the connection is over, where err is what was noticed of it.
 // A server's close frame says it best, even where a write failed before it was
-// read, and is answered (section 5.5.1).
+// read, and is answered (section 5.5.1); a breach of the protocol is told with
+// a close as well (section 7.1.7).
 func (l *link) reason(err error) error {
+	var code int
 	select {
 	case <-l.readDone:
+		if errors.Is(l.readErr, syscall.EPROTO) {
+			code, err = websocket.CloseProtocolError, l.readErr
+		}
 	case <-time.After(goodbye):
 	}
 	l.mu.Lock()
-	closed := l.closed
-	l.mu.Unlock()
-	if closed == nil {
-		return err
+	if l.closed != nil {
+		code, err = l.closed.Code, l.closed
 	}
-	var code []byte
-	if closed.Code != websocket.CloseNoStatusReceived {
-		code = []byte{byte(closed.Code >> 8), byte(closed.Code)}
+	l.mu.Unlock()
+	if code == 0 {
+		return err
 	}
 	_ = l.net.SetWriteDeadline(time.Now().Add(goodbye))
 	l.control = l.control[:0]
-	l.queue(opClose, code)
+	l.queue(opClose, websocket.FormatCloseMessage(code, ""))
 	_ = l.write(nil)
-	return closed
+	return err
 }
 
 // close ends the connection and its reader; orderly says that the closing
@@ -285,6 +288,6 @@ func (l *link) close(orderly bool) {
 	if orderly {
 		_ = l.net.Close()
 	}
-	_ = l.tcp().Close()
+	l.hangUp()
 	<-l.readDone
 }

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -93,11 +94,18 @@ func listen() error {
 
 // answer hands out what was rung, for the life of the process.
 func answer(f *os.File) {
-	var count [8]byte
-	for {
-		if _, err := f.Read(count[:]); err != nil {
-			return // not reachable while the descriptor is ours
-		}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return // not reachable while the descriptor is ours, nor below
+	}
+	// A read that does not wait: Go's scheduler is not told of it, which would
+	// wake a thread that looks after long ones.
+	var count uint64
+	read := func(fd uintptr) bool {
+		_, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&count)), 8)
+		return errno == 0
+	}
+	for raw.Read(read) == nil {
 		// Cleared before the scan: a ring during it writes the eventfd again.
 		atomic.StoreUint32((*uint32)(&C.msp_bell.rung), 0)
 		for g := range C.msp_bell.groups {

@@ -12,12 +12,16 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
 
 	"msprecord/internal/doorbell"
 )
+
+// maxIov is how many pieces a system call takes (UIO_MAXIOV of Linux).
+const maxIov = 1024
 
 // A link is one connection, from its handshake to its loss. The session's
 // goroutine does all the writing; another reads, and leaves here what the
@@ -32,9 +36,13 @@ type link struct {
 	secret uint64 // in the pings
 
 	account
-	control []byte      // control frames that go out with the next write
-	vector  net.Buffers // what one write consists of
-	parts   [][]byte
+	control []byte                // control frames that go out with the next write
+	parts   [][]byte              // what one write consists of,
+	vector  net.Buffers           // and what of it is still to be written
+	sendNow func(fd uintptr) bool // send, made once
+	msg     unix.Msghdr
+	iov     []unix.Iovec
+	sendErr error
 
 	heard  atomic.Int64 // when the server last said anything
 	news   atomic.Bool  // the reader left something, or has ended
@@ -59,6 +67,7 @@ func clock() int64 { return int64(time.Since(clockStart)) }
 // what the server says, where it is not nil.
 func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.Waker, message func([]byte, bool)) (*link, error) {
 	l := &link{net: ws.NetConn(), mask: mask, waker: w, readDone: make(chan struct{})}
+	l.sendNow = l.send
 	l.begin()
 	l.heard.Store(l.since)
 	l.secret = uint64(mask.key())<<32 | uint64(mask.key())
@@ -239,15 +248,56 @@ func (l *link) write(pieces [][]byte) error {
 }
 
 // writeParts is write for the frames in l.parts.
-func (l *link) writeParts() error {
+func (l *link) writeParts() (err error) {
 	if len(l.control) > 0 {
 		l.parts = append(l.parts, l.control)
 	}
 	l.vector = l.parts // which the write empties
-	_, err := l.vector.WriteTo(l.net)
+	if _, ok := l.net.(*net.TCPConn); ok {
+		if err = l.raw.Write(l.sendNow); err == nil {
+			err = l.sendErr
+		}
+	} else {
+		_, err = l.vector.WriteTo(l.net)
+	}
 	clear(l.parts)
 	l.control = l.control[:0]
 	return err
+}
+
+// send writes what it can of l.vector without waiting, and tells whether that
+// was all, or is over with an error. Such a call is short: Go's scheduler is
+// not told of it, which would wake a thread that looks after long ones.
+func (l *link) send(fd uintptr) bool {
+	for {
+		l.iov = l.iov[:0]
+		for _, p := range l.vector[:min(len(l.vector), maxIov)] {
+			l.iov = append(l.iov, unix.Iovec{Base: unsafe.SliceData(p)})
+			l.iov[len(l.iov)-1].SetLen(len(p))
+		}
+		l.msg.Iov = unsafe.SliceData(l.iov)
+		l.msg.SetIovlen(len(l.iov))
+		r, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&l.msg)), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		switch errno {
+		case 0:
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return false
+		default:
+			l.sendErr = errno
+			return true
+		}
+		n := int(r)
+		for len(l.vector) > 0 && n >= len(l.vector[0]) {
+			n -= len(l.vector[0])
+			l.vector = l.vector[1:]
+		}
+		if len(l.vector) == 0 {
+			return true
+		}
+		l.vector[0] = l.vector[0][n:]
+	}
 }
 
 // goodbye bounds what is done for a connection that is over.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
@@ -16,7 +17,8 @@ import (
 // A poller hears what servers say, on the plain connections of the process on
 // which nobody listens for messages. One goroutine does it, with one buffer:
 // such a connection costs neither while its server is silent. The epoll
-// instance is itself in Go's netpoller, so that no thread waits for it.
+// instance is itself in Go's netpoller, so that no thread waits for it. No call
+// here waits, and so none is one that Go's scheduler need be told of.
 type poller struct {
 	mu    sync.Mutex // held while a link is heard
 	links map[int32]*link
@@ -26,9 +28,9 @@ type poller struct {
 
 	ready [64]unix.EpollEvent
 	buf   [16 << 10]byte
-	once  func(fd uintptr) bool // reads into buf: n bytes, or err
+	once  func(fd uintptr) bool // reads into buf: n bytes, or errno
 	n     int
-	err   error
+	errno syscall.Errno
 }
 
 var ears = poller{links: map[int32]*link{}}
@@ -62,7 +64,8 @@ func (p *poller) start() error {
 		return err
 	}
 	p.once = func(fd uintptr) bool {
-		p.n, p.err = unix.Read(int(fd), p.buf[:])
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&p.buf)), uintptr(len(p.buf)))
+		p.n, p.errno = int(n), errno
 		return true
 	}
 	p.file = os.NewFile(uintptr(fd), "epoll")
@@ -90,8 +93,9 @@ func (p *poller) control(l *link, op int) (err error) {
 func (p *poller) run() {
 	var n int
 	wait := func(fd uintptr) bool {
-		n, _ = unix.EpollWait(int(fd), p.ready[:], 0) // an error is one of a signal
-		return n > 0
+		r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&p.ready)), uintptr(len(p.ready)), 0, 0, 0)
+		n = int(r)
+		return errno == 0 && n > 0 // an error is one of a signal
 	}
 	for p.epoll.Read(wait) == nil {
 		for _, event := range p.ready[:n] {
@@ -140,10 +144,10 @@ func (p *poller) read(l *link) error {
 		return err
 	}
 	switch {
-	case p.err == unix.EAGAIN || p.err == unix.EINTR:
+	case p.errno == unix.EAGAIN || p.errno == unix.EINTR:
 		return nil
-	case p.err != nil:
-		return os.NewSyscallError("read", p.err)
+	case p.errno != 0:
+		return p.errno
 	case p.n == 0:
 		return &websocket.CloseError{Code: websocket.CloseAbnormalClosure} // without a close frame (section 7.1.5)
 	}

@@ -19,13 +19,12 @@ const (
 // An inbox takes a server's frames apart as they come in, in pieces of any
 // size. Control frames are acted on; what messages say is skipped.
 type inbox struct {
-	head    [10]byte         // of the frame that comes in
-	got     int              // bytes of head
-	left    uint64           // bytes of its payload still to come
-	body    bool             // its head is whole
-	open    bool             // a message has begun, and its last frame is still to come
-	payload [maxControl]byte // of a control frame
-	kept    int              // bytes of payload
+	head    [10]byte // of the frame that comes in
+	got     int8     // bytes of head
+	body    bool     // it is whole
+	open    bool     // a message has begun, and its last frame is still to come
+	left    uint64   // bytes of the payload still to come
+	payload []byte   // what came so far of a control frame's
 }
 
 // take takes what was read, and hands each whole control frame to act, whose
@@ -34,7 +33,7 @@ func (in *inbox) take(p []byte, act func(opcode byte, payload []byte) error) err
 	for len(p) > 0 {
 		if !in.body {
 			n := copy(in.head[in.got:in.headSize()], p)
-			in.got += n
+			in.got += int8(n)
 			p = p[n:]
 			if in.got < in.headSize() {
 				continue
@@ -47,16 +46,16 @@ func (in *inbox) take(p []byte, act func(opcode byte, payload []byte) error) err
 		p = p[len(part):]
 		in.left -= uint64(len(part))
 		opcode := in.head[0] & opBits
-		if opcode >= opClose {
-			in.kept += copy(in.payload[in.kept:], part)
+		if opcode >= opClose && (in.left > 0 || in.payload != nil) {
+			in.payload = append(in.payload, part...)
+			part = in.payload
 		}
 		if in.left > 0 {
 			continue
 		}
-		payload := in.payload[:in.kept]
-		in.got, in.kept, in.body = 0, 0, false
+		in.got, in.body, in.payload = 0, false, nil
 		if opcode >= opClose {
-			if err := act(opcode, payload); err != nil {
+			if err := act(opcode, part); err != nil {
 				return err
 			}
 		}
@@ -65,7 +64,7 @@ func (in *inbox) take(p []byte, act func(opcode byte, payload []byte) error) err
 }
 
 // headSize is how long the head is, as far as it tells by now.
-func (in *inbox) headSize() int {
+func (in *inbox) headSize() int8 {
 	if in.got < 2 {
 		return 2
 	}

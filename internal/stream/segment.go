@@ -23,17 +23,18 @@ type segment struct {
 	size int    // the index of its pool
 }
 
-// Sizes come four to an octave, from leastSegment on: 512, 640, 768, 896, 1024,
-// 1280 and so on, so that at most a quarter is wasted.
+// Sizes come sixteen to an octave, from leastSegment on: 512, 544, 576 and so
+// on to 1024, then 1088, so that at most a sixteenth is wasted.
 const (
 	leastSegment = 1 << leastShift
 	leastShift   = 9
+	steps        = 16
 	octaves      = 16 // up to 32 MiB: a chunk has 16 at most
 
 	mostSegment = 64 << 10 // unless a single message is larger
 )
 
-var segments [4*octaves + 1]sync.Pool
+var segments [steps*octaves + 1]sync.Pool
 
 // sizeOf is the size of the smallest segment with room for n bytes, and the
 // index of its pool.
@@ -42,9 +43,9 @@ func sizeOf(n int) (size, index int) {
 		return leastSegment, 0
 	}
 	octave := bits.Len(uint(n-1)) - 1 - leastShift // of the power of two below n
-	step := leastSegment << octave >> 2
-	quarters := (n - leastSegment<<octave + step - 1) / step // 1 to 4
-	return leastSegment<<octave + quarters*step, 4*octave + quarters
+	base := leastSegment << octave
+	up := (n - base + base/steps - 1) / (base / steps) // 1 to steps
+	return base + up*(base/steps), steps*octave + up
 }
 
 // takeSegment is one with room for n bytes; nil where that would go past the

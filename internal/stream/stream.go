@@ -16,7 +16,7 @@ import (
 // A ping asks for an acknowledgement behind so many bytes (as the window says),
 // or so long after the last one, whichever comes first.
 const (
-	leastAck = 8 << 10
+	leastAck = 4 << 10
 	mostAck  = 256 << 10
 )
 

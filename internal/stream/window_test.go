@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-func TestASegmentWastesAQuarterAtMost(t *testing.T) {
+func TestASegmentWastesASixteenthAtMost(t *testing.T) {
 	sizes := map[int]int{}
 	for n := 1; n <= 1<<25; n += 1 + n/1000 {
 		size, index := sizeOf(n)
-		if size < n || n > leastSegment && size > n+n/4+1 {
+		if size < n || n > leastSegment && size > n+n/steps+1 {
 			t.Fatalf("%d bytes for %d", size, n)
 		}
 		if index >= len(segments) {

@@ -68,6 +68,7 @@ type server struct {
 	url   string
 	mu    sync.Mutex
 	got   bytes.Buffer
+	sizes []int         // of the messages
 	stall chan struct{} // closed: read on
 	close func()        // ends the server and its connections
 }
@@ -93,6 +94,7 @@ func newServer(t testing.TB, stalled bool) *server {
 			}
 			s.mu.Lock()
 			s.got.Write(p)
+			s.sizes = append(s.sizes, len(p))
 			s.mu.Unlock()
 		}
 	}))
@@ -153,6 +155,41 @@ func TestStopDeliversWhatWasWritten(t *testing.T) {
 	}
 	if !bytes.Equal(srv.bytes(), want) {
 		t.Fatalf("the server has %d bytes of %d", len(srv.bytes()), len(want))
+	}
+}
+
+// A session that has fallen behind takes many chunks from the ring at once, also
+// where they wrap; each is a message all the same.
+func TestABacklogLeavesInChunks(t *testing.T) {
+	const size, chunk = 300_000, 2560
+	srv := newServer(t, false)
+	ring := ringtest.New(t, size+1)
+	ring.Write(make([]byte, size/3))
+	ring.Read(make([]byte, size/3))
+	p := make([]byte, size)
+	for i := range p {
+		p[i] = byte(i * 7 / 3)
+	}
+	ring.Write(p)
+	s := register(t, ringURI(ring), srv.url)
+	if err := s.SetChunk(chunk); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(Caller{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stop(Caller{}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(srv.bytes(), p) {
+		t.Fatalf("the server has %d bytes of %d", len(srv.bytes()), len(p))
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for i, n := range srv.sizes {
+		if last := i == len(srv.sizes)-1; n > chunk || n < chunk && !last {
+			t.Fatalf("message %d of %d has %d bytes", i, len(srv.sizes), n)
+		}
 	}
 }
 

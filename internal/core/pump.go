@@ -36,8 +36,9 @@ type Source interface {
 
 // A Sink takes bytes from one goroutine.
 type Sink interface {
-	// Reserve waits until a chunk of up to max bytes fits, and tells how much
-	// of it does. 0 without an error: nothing ever will.
+	// Reserve waits until a chunk of up to max bytes fits, and tells how many
+	// bytes fit in chunks of that size, or, less than max, what is left. 0
+	// without an error: nothing ever will.
 	Reserve(max int) (int, error)
 	// Put takes a chunk that Reserve made room for: a, then b.
 	Put(a, b []byte) error
@@ -112,7 +113,8 @@ func (p *pump) run() (err error) {
 	return context.Cause(p.ctx)
 }
 
-// step moves one chunk, and tells how many bytes that was.
+// step moves the chunks that are there and fit, and tells how many bytes that
+// was.
 func (p *pump) step() (int, error) {
 	room, err := p.sink.Reserve(p.chunk)
 	if err != nil {
@@ -129,12 +131,23 @@ func (p *pump) step() (int, error) {
 	case room == 0:
 		return 0, fmt.Errorf("the destination is full: give it more room: %w", syscall.ENOSPC)
 	}
-	if err := p.sink.Put(a, b); err != nil {
-		return 0, err
+	for len(a)+len(b) > 0 {
+		var head, tail []byte
+		head, a = cut(a, p.chunk)
+		tail, b = cut(b, p.chunk-len(head))
+		if err := p.sink.Put(head, tail); err != nil {
+			return 0, err
+		}
 	}
 	p.source.Advance()
 	p.read.Add(int64(n))
 	return n, nil
+}
+
+// cut cuts the first n bytes off p, or what there is.
+func cut(p []byte, n int) (first, rest []byte) {
+	n = min(n, len(p))
+	return p[:n], p[n:]
 }
 
 // wait sleeps until there may be something to do: bytes, the end, or news of

@@ -8,7 +8,7 @@ import (
 )
 
 // Reserve waits until a chunk of up to max bytes can be kept, or is to be
-// given up.
+// given up, and tells how many bytes can in chunks of that size.
 func (s *Stream) Reserve(max int) (int, error) {
 	size := s.wire.room(max)
 	for {
@@ -20,7 +20,7 @@ func (s *Stream) Reserve(max int) (int, error) {
 		}
 		if w := s.window.waiting; w == 0 || w+size <= s.most || s.link == nil {
 			if !s.window.full(size) && s.window.place(size) {
-				return max, nil
+				return max * s.window.fits(size, s.most), nil
 			}
 		}
 		before := s.window.held + s.window.waiting

@@ -76,6 +76,13 @@ func (w *window) place(size int) bool {
 	return true
 }
 
+// fits is how many messages of so many bytes have room behind each other, where
+// place has found it for one, without a write of more than most between.
+func (w *window) fits(size, most int) int {
+	room := min(cap(w.newest.buf)-len(w.newest.buf), w.limit-w.held, most-w.waiting)
+	return max(room/size, 1)
+}
+
 // tidy gives a segment back that was taken for a message which did not come.
 func (w *window) tidy() {
 	if w.newest != nil && w.newest.live == 0 {

@@ -34,6 +34,7 @@ func (b *bench) ring() []group {
 				return []row{
 					beside(r, title, "GiB/s", "gib_s", "one memcpy thread, in its cache", "memcpy"),
 					r.ratio(title, "GiB/s", ours, named("ours_gib_s"), "one memcpy thread, from memory", ours, named("memory_gib_s")),
+					beside(r, title, "GiB/s", "gib_s", "indices in lines of their own", "apart"),
 					beside(r, title, "GiB/s", "gib_s", "JACK", "jack"),
 					beside(r, title, "GiB/s", "gib_s", "PortAudio", "portaudio"),
 				}

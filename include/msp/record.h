@@ -21,7 +21,10 @@
  *
  * Threads: every function may be called from any thread. No library lock is
  * held while a callback runs. The library's own threads take none of the
- * program's signals, and a dying server raises no SIGPIPE.
+ * program's signals, and a dying server raises no SIGPIPE. They run under
+ * SCHED_BATCH, whatever the first caller's policy is: one that is woken does
+ * not push aside the thread that woke it. A data_ready may set another policy
+ * for its own thread.
  *
  * Results: 0 is success, a negative errno value is failure, and
  * record_last_error() (record_ext.h) has the sentence that explains it.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// Package stream is the WebSocket destination. gorilla/websocket shakes hands
-// and reads; the frames that carry the stream are our own, many to a write.
+// Package stream is the WebSocket destination. gorilla/websocket shakes hands,
+// and reads what is encrypted or somebody listens to. The frames that carry the
+// stream are our own, many to a write, and so is what hears their pongs.
 package stream
 
 import (

@@ -260,7 +260,8 @@ func (l *link) writeParts() (err error) {
 	} else {
 		_, err = l.vector.WriteTo(l.net)
 	}
-	clear(l.parts)
+	clear(l.parts) // of a link that falls silent, nothing keeps segments alive
+	clear(l.iov)
 	l.control = l.control[:0]
 	return err
 }

@@ -160,6 +160,8 @@ func (s *Stream) write(pieces [][]byte) error {
 	err := s.link.write(pieces)
 	if s.ctx.Err() != nil {
 		s.window.cut = true // a lane's turn may go on without us
+	} else {
+		clear(pieces)
 	}
 	return err
 }

@@ -101,8 +101,9 @@ func (w *window) put(form *wire, a, b []byte) {
 	if w.first > 64 && w.first > len(w.messages)/2 {
 		// Room for the new ones where the acknowledged ones were.
 		w.unsent -= w.first
-		w.messages = w.messages[:copy(w.messages, w.messages[w.first:])]
-		w.first = 0
+		n := copy(w.messages, w.messages[w.first:])
+		clear(w.messages[n:]) // no segment is kept alive by what was there
+		w.messages, w.first = w.messages[:n], 0
 	}
 	w.messages = append(w.messages, message{w.next, seg, int32(at), int32(size), int32(n), int32(len(form.lead))})
 	w.held += size

@@ -16,12 +16,13 @@ type carrier interface {
 	attend() error
 	// ping has the server asked, behind what is written next, to confirm
 	// everything up to an offset; queue has another control frame, or text,
-	// sent there. queued tells whether anything is.
+	// sent there. queued tells whether anything is to be written.
 	ping(offset, now int64)
 	queue(opcode byte, payload []byte)
 	queued() bool
-	// write sends pieces of frames, and what is queued behind them.
-	write(pieces [][]byte) error
+	// write sends pieces of frames, and what is queued behind them. Where more
+	// is to follow at once, the last of it may stay behind, as queued tells.
+	write(pieces [][]byte, more bool) error
 	// drained tells whether the other side's TCP has acknowledged all that was
 	// written.
 	drained() bool

@@ -29,7 +29,7 @@ func (t *trunk) carry(l *link) error {
 		}
 		due := t.load(l, now)
 		if len(l.parts) > 0 || l.queued() {
-			if err := l.writeParts(); err != nil {
+			if err := l.writeParts(false); err != nil {
 				return l.reason(err)
 			}
 			for _, lane := range t.turn {
@@ -115,7 +115,7 @@ func (t *trunk) ending() bool {
 // part ends the connection with a close, and waits for the server's.
 func (t *trunk) part(l *link) {
 	l.queue(opClose, closeNormal)
-	if l.write(nil) != nil {
+	if l.write(nil, false) != nil {
 		return
 	}
 	select {

@@ -77,7 +77,7 @@ func (s *Stream) part() error {
 			}
 		}
 		s.link.ping(s.window.next, clock())
-		if err := s.link.write(nil); err != nil {
+		if err := s.link.write(nil, false); err != nil {
 			return s.lose(err)
 		}
 	}
@@ -89,7 +89,7 @@ func (s *Stream) part() error {
 	}
 	s.closing, s.until = true, clock()+int64(closeWait)
 	s.link.queue(opClose, closeNormal)
-	if err := s.link.write(nil); err != nil {
+	if err := s.link.write(nil, false); err != nil {
 		return s.lose(err)
 	}
 	return nil

@@ -41,7 +41,7 @@ func (s *Stream) adopt(c carrier) error {
 	}
 	if text := s.cfg.Speech.OpenText; text != "" {
 		c.queue(opText, []byte(text))
-		if err := c.write(nil); err != nil {
+		if err := c.write(nil, false); err != nil {
 			return s.lose(err)
 		}
 	}
@@ -76,7 +76,7 @@ func (s *Stream) replay(from, to int64) error {
 		s.ask(end, clock(), false)
 		s.writing(w.messages[w.unsent].offset, end)
 		s.pieces = append(s.pieces[:0], s.batch)
-		if err := s.write(s.pieces); err != nil {
+		if err := s.write(s.pieces, false); err != nil {
 			return err
 		}
 		w.wrote(n)

@@ -145,7 +145,7 @@ func (l *lane) close(bool)                       {}
 
 // write waits for the lane's turn to be over, or the stream's end. After that
 // the trunk may write the frames all the same; nobody else does.
-func (l *lane) write(pieces [][]byte) error {
+func (l *lane) write(pieces [][]byte, _ bool) error {
 	if err := l.trunk.enqueue(l, pieces); err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (s *Stream) finishLane() error {
 			now := clock()
 			if l := s.link.known(); l.pinged < s.window.next {
 				s.link.ping(s.window.next, now)
-				if err := s.flush(); err != nil {
+				if err := s.flush(false); err != nil {
 					return err
 				}
 				continue

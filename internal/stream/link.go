@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -43,6 +44,10 @@ type link struct {
 	msg     unix.Msghdr
 	iov     []unix.Iovec
 	sendErr error
+	plain   bool // frames are written to the TCP connection as they are
+	measure func(fd uintptr)
+	mss     int      // bytes of a TCP segment
+	rest    *segment // what waits for one to be filled; nil: nothing does
 
 	heard  atomic.Int64 // when the server last said anything
 	news   atomic.Bool  // the reader left something, or has ended
@@ -67,7 +72,6 @@ func clock() int64 { return int64(time.Since(clockStart)) }
 // what the server says, where it is not nil.
 func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.Waker, message func([]byte, bool)) (*link, error) {
 	l := &link{net: ws.NetConn(), mask: mask, waker: w, readDone: make(chan struct{})}
-	l.sendNow = l.send
 	l.begin()
 	l.heard.Store(l.since)
 	l.secret = uint64(mask.key())<<32 | uint64(mask.key())
@@ -76,6 +80,12 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 		l.net, l.raw = head.TCPConn, head.raw
 	} else if tcp, ok := l.tcp().(*net.TCPConn); ok {
 		l.raw, _ = tcp.SyscallConn()
+	}
+	if _, l.plain = l.net.(*net.TCPConn); l.plain {
+		l.sendNow = l.send
+		l.measure = func(fd uintptr) { // it changes, with the other side's window first of all
+			l.mss, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG)
+		}
 	}
 	if polled {
 		if err := ears.add(l); err != nil {
@@ -204,7 +214,7 @@ func (l *link) readPing(payload []byte) (offset int64, ok bool) {
 	return offset, binary.BigEndian.Uint32(payload[8:]) == l.check(offset)
 }
 
-func (l *link) queued() bool { return len(l.control) > 0 }
+func (l *link) queued() bool { return len(l.control) > 0 || l.rest != nil }
 
 // silent tells whether the server has said nothing for too long after a ping.
 // An answer may be late because the way is slow: bytes that still leave the
@@ -241,19 +251,28 @@ func (l *link) limitSilence(d time.Duration) {
 }
 
 // write sends pieces of frames, and the control frames that wait, in one system
-// call.
-func (l *link) write(pieces [][]byte) error {
+// call. Where more follows, what does not fill a TCP segment waits for it: the
+// segment would cost as much as a full one.
+func (l *link) write(pieces [][]byte, more bool) error {
 	l.parts = append(l.parts[:0], pieces...)
-	return l.writeParts()
+	return l.writeParts(more)
 }
 
 // writeParts is write for the frames in l.parts.
-func (l *link) writeParts() (err error) {
+func (l *link) writeParts(more bool) (err error) {
+	first := l.rest
+	if l.rest = nil; first != nil {
+		l.parts = slices.Insert(l.parts, 0, first.buf)
+	}
 	if len(l.control) > 0 {
 		l.parts = append(l.parts, l.control)
 	}
+	if more && l.plain {
+		_ = l.raw.Control(l.measure)
+		l.hold()
+	}
 	l.vector = l.parts // which the write empties
-	if _, ok := l.net.(*net.TCPConn); ok {
+	if l.plain {
 		if err = l.raw.Write(l.sendNow); err == nil {
 			err = l.sendErr
 		}
@@ -263,7 +282,33 @@ func (l *link) writeParts() (err error) {
 	clear(l.parts) // of a link that falls silent, nothing keeps segments alive
 	clear(l.iov)
 	l.control = l.control[:0]
+	if first != nil {
+		first.give(true)
+	}
 	return err
+}
+
+// hold moves what does not fill a TCP segment from the end of l.parts to l.rest.
+func (l *link) hold() {
+	total := 0
+	for _, p := range l.parts {
+		total += len(p)
+	}
+	n := total % max(l.mss, 1)
+	if n == 0 || n == total {
+		return
+	}
+	l.rest = takeSegment(n, true)
+	l.rest.buf = l.rest.buf[:n]
+	for n > 0 {
+		end := len(l.parts) - 1
+		last := l.parts[end]
+		cut := max(len(last)-n, 0)
+		n -= copy(l.rest.buf[n-(len(last)-cut):], last[cut:])
+		if l.parts[end] = last[:cut]; cut == 0 {
+			l.parts = l.parts[:end]
+		}
+	}
 }
 
 // send writes what it can of l.vector without waiting, and tells whether that
@@ -328,7 +373,7 @@ func (l *link) reason(err error) error {
 	_ = l.net.SetWriteDeadline(time.Now().Add(goodbye))
 	l.control = l.control[:0]
 	l.queue(opClose, websocket.FormatCloseMessage(code, ""))
-	_ = l.write(nil)
+	_ = l.write(nil, false)
 	return err
 }
 
@@ -341,4 +386,7 @@ func (l *link) close(orderly bool) {
 	}
 	l.hangUp()
 	<-l.readDone
+	if l.rest != nil {
+		l.rest.give(true)
+	}
 }

@@ -30,7 +30,7 @@ func TestAPongThatCameBeforeTheLossCounts(t *testing.T) {
 	})
 	s := dial(t, context.Background(), url)
 	put(t, s, make([]byte, 300_000))
-	if err := s.flush(); err != nil {
+	if err := s.flush(false); err != nil {
 		t.Fatal(err)
 	}
 	<-s.link.(*link).readDone

@@ -11,7 +11,7 @@ import (
 // given up, and tells how many bytes can in chunks of that size.
 func (s *Stream) Reserve(max int) (int, error) {
 	size := s.wire.room(max)
-	for {
+	for more := true; ; more = false {
 		if err := s.attend(); err != nil {
 			return 0, err
 		}
@@ -24,7 +24,7 @@ func (s *Stream) Reserve(max int) (int, error) {
 			}
 		}
 		before := s.window.held + s.window.waiting
-		if err := s.flush(); err != nil {
+		if err := s.flush(more && !s.window.full(size)); err != nil {
 			return 0, err
 		}
 		if s.slide(size) || s.giveUp(size) || s.window.held+s.window.waiting != before {
@@ -115,11 +115,12 @@ func (s *Stream) Flush() error {
 	if err := s.attend(); err != nil {
 		return err
 	}
-	return s.flush()
+	return s.flush(false)
 }
 
-// flush writes what waits, with a ping behind it where one is due.
-func (s *Stream) flush() error {
+// flush writes what waits, with a ping behind it where one is due. Where more
+// is to come at once, the last of it may wait for that.
+func (s *Stream) flush(more bool) error {
 	for s.link != nil {
 		var n int
 		var start, end int64
@@ -138,11 +139,11 @@ func (s *Stream) flush() error {
 			return s.lose(fault(syscall.ETIMEDOUT, "no pong within %v", s.cfg.PongTimeout))
 		}
 		s.ask(end, now, n == 0)
-		if n == 0 && !s.link.queued() {
+		if n == 0 && (more || !s.link.queued()) {
 			break
 		}
 		s.writing(start, end)
-		if err := s.write(s.pieces); err != nil {
+		if err := s.write(s.pieces, more); err != nil {
 			return s.lose(err)
 		}
 		if n > 0 {
@@ -156,8 +157,8 @@ func (s *Stream) flush() error {
 }
 
 // write sends pieces of frames, and what is queued behind them.
-func (s *Stream) write(pieces [][]byte) error {
-	err := s.link.write(pieces)
+func (s *Stream) write(pieces [][]byte, more bool) error {
+	err := s.link.write(pieces, more)
 	if s.ctx.Err() != nil {
 		s.window.cut = true // a lane's turn may go on without us
 	} else {

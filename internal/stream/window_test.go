@@ -85,3 +85,34 @@ func TestAWindowWritesWhatWasPut(t *testing.T) {
 		t.Fatalf("%d bytes held after the release, %d in segments", w.held, windowMemory.Load()-before)
 	}
 }
+
+// Where more is to follow, whole TCP segments leave, and the rest goes first
+// the next time.
+func TestOnlyWholeSegmentsLeaveWhereMoreFollows(t *testing.T) {
+	dice := rand.New(rand.NewPCG(3, 4))
+	for range 2000 {
+		l := &link{mss: 1 + dice.IntN(300)}
+		var all []byte
+		for range 1 + dice.IntN(5) {
+			p := make([]byte, 1+dice.IntN(500))
+			for i := range p {
+				p[i] = byte(dice.Uint32())
+			}
+			all = append(all, p...)
+			l.parts = append(l.parts, p)
+		}
+		l.hold()
+		leaves := bytes.Join(l.parts, nil)
+		var rest []byte
+		if l.rest != nil {
+			rest = l.rest.buf
+			l.rest.give(true)
+		}
+		if !bytes.Equal(append(leaves, rest...), all) {
+			t.Fatalf("%d bytes leave and %d wait, which are not the %d that were given", len(leaves), len(rest), len(all))
+		}
+		if len(all) > l.mss && len(leaves)%l.mss != 0 || len(leaves) == 0 {
+			t.Fatalf("%d of %d bytes leave, where segments have %d", len(leaves), len(all), l.mss)
+		}
+	}
+}

@@ -6,9 +6,9 @@ package main
 // reference and the processed signal has them. Late is a message by the time
 // from the write in C to its last byte at the sink.
 func (b *bench) latency() []group {
-	seconds := "10"
+	seconds, rounds := "4", 11 // many short ones: a pause of the machine spoils few
 	if b.quick {
-		seconds = "3"
+		seconds, rounds = "3", 0
 	}
 	const (
 		callback = ours + ", data_ready"
@@ -20,7 +20,16 @@ func (b *bench) latency() []group {
 		return entry{name: name, argv: argv, stamps: true}
 	}
 	return []group{{
-		title: "Added latency, three streams of 2560 B each 80 ms", quick: true,
+		title: "Pauses of the machine, met by threads that only read the clock", rounds: 1,
+		entries: []entry{{name: ours, argv: []string{"writes", "pauses", "10"}}},
+		rows: func(r results) []row {
+			return []row{
+				r.alone("pauses of over a millisecond, a second", "", ours, named("pauses_s")),
+				r.alone("the longest in ten seconds", "ms", ours, named("longest_ms")),
+			}
+		},
+	}, {
+		title: "Added latency, three streams of 2560 B each 80 ms", quick: true, rounds: rounds,
 		entries: []entry{
 			run(ours, "ours"), run(callback, "ours", "callback"),
 			run(loop, "lws", "loop"), run(wake, "lws", "wake"),

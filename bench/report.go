@@ -68,7 +68,11 @@ func machine() string {
 	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		kernel, _, _ = strings.Cut(strings.TrimSpace(string(text)), "-")
 	}
-	return fmt.Sprintf("%d × %s, Linux %s", runtime.NumCPU(), cpu, kernel)
+	control := ""
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control"); err == nil {
+		control = ", TCP with " + strings.TrimSpace(string(text))
+	}
+	return fmt.Sprintf("%d × %s, Linux %s%s", runtime.NumCPU(), cpu, kernel, control)
 }
 
 // print writes the rows as one Markdown table.

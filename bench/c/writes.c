@@ -5,6 +5,7 @@
  *     writes quiet                  a million by a thread that may make no system call
  *     writes own SECONDS [session]  how long single ones take; with a session that
  *                                   sleeps on the ring, or with nobody
+ *     writes pauses SECONDS         what the machine keeps from a thread on each processor
  */
 #include <inttypes.h>
 #include <linux/filter.h>
@@ -153,6 +154,50 @@ static void own(double seconds, int with_session)
         record_stop(rec);
 }
 
+struct pauses {
+    double seconds;
+    int processor, count;
+    int64_t longest;
+};
+
+static void *read_the_clock(void *arg)
+{
+    struct pauses *p = arg;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)p->processor, &one);
+    sched_setaffinity(0, sizeof(one), &one);
+    int64_t last = now_ns(), end = last + (int64_t)(p->seconds * 1e9);
+    while (last < end) {
+        int64_t now = now_ns();
+        p->count += now - last > 1000000;
+        p->longest = now - last > p->longest ? now - last : p->longest;
+        last = now;
+    }
+    return NULL;
+}
+
+static void pauses(double seconds)
+{
+    enum { MOST = 64 };
+    static struct pauses p[MOST];
+    pthread_t threads[MOST];
+    int n = (int)sysconf(_SC_NPROCESSORS_ONLN), count = 0;
+    int64_t longest = 0;
+    n = n < MOST ? n : MOST;
+    for (int i = 0; i < n; i++) {
+        p[i] = (struct pauses){.seconds = seconds, .processor = i};
+        pthread_create(&threads[i], NULL, read_the_clock, &p[i]);
+    }
+    for (int i = 0; i < n; i++) {
+        pthread_join(threads[i], NULL);
+        count += p[i].count;
+        longest = p[i].longest > longest ? p[i].longest : longest;
+    }
+    field("pauses_s", count / seconds);
+    field("longest_ms", (double)longest / 1e6);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -161,6 +206,8 @@ int main(int argc, char **argv)
         quiet();
     else if (strcmp(what, "own") == 0 && argc > 2)
         own(atof(argv[2]), argc > 3 && strcmp(argv[3], "session") == 0);
+    else if (strcmp(what, "pauses") == 0 && argc > 2)
+        pauses(atof(argv[2]));
     else
         return 2;
     end_report();

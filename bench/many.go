@@ -34,7 +34,10 @@ func (b *bench) many() []group {
 			{name: lws, argv: append([]string{"lws"}, work...)},
 		},
 		rows: func(r results) []row {
-			rows := []row{r.beside("1000 streams, client CPU a message", "µs", ours, lws, cpuPerMessage)}
+			rows := []row{
+				r.beside("1000 streams, client CPU a message", "µs", ours, lws, cpuPerMessage),
+				r.alone("1000 streams, resident a stream, without its ring", "KiB", ours, perStream(1000)),
+			}
 			if b.quick {
 				return rows
 			}
@@ -42,7 +45,6 @@ func (b *bench) many() []group {
 				r.alone("1000 streams, pieces refused by a full ring", "", ours, named("refused")),
 				r.alone("1000 streams, threads", "", ours, named("threads")),
 				r.ratio("1000 streams, resident a stream, without its ring", "KiB", ours, perStream(1000), lws, lws, perStream(1000)),
-				r.alone("1000 streams, resident a stream, without its ring", "KiB", ours, perStream(1000)),
 				r.alone("1000 streams, resident in all", "KiB", ours, named("rss_kib")))
 		},
 	}

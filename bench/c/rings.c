@@ -136,12 +136,10 @@ static const struct way {
     const char *name;
     int (*write)(void), (*read)(void);
 } ways[] = {
-    {"memcpy", plain_write, plain_read},
-    {"ours", our_write, our_read},
+    {"memcpy", plain_write, plain_read}, {"ours", our_write, our_read},
     {"apart", apart_write, apart_read},
 #ifdef WITH_PEERS
-    {"jack", jack_write, jack_read},
-    {"portaudio", portaudio_write, portaudio_read},
+    {"jack", jack_write, jack_read},     {"portaudio", portaudio_write, portaudio_read},
 #endif
 };
 enum { WAYS = sizeof(ways) / sizeof(ways[0]) };

@@ -29,6 +29,7 @@ func (l *link) writeParts(more bool) (err error) {
 	if len(l.control) > 0 {
 		l.parts = append(l.parts, l.control)
 	}
+	all := l.parts
 	if more && l.plain {
 		_ = l.raw.Control(l.measure)
 		l.hold()
@@ -41,7 +42,7 @@ func (l *link) writeParts(more bool) (err error) {
 	} else {
 		_, err = l.vector.WriteTo(l.net)
 	}
-	clear(l.parts) // of a link that falls silent, nothing keeps segments alive
+	clear(all) // of a link that falls silent, nothing keeps segments alive
 	clear(l.iov)
 	l.control = l.control[:0]
 	if first != nil {

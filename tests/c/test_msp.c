@@ -1077,7 +1077,7 @@ static void memory_of_any_size(void)
     }
 }
 
-static volatile size_t too_much = SIZE_MAX / 4;
+static volatile size_t too_much = SIZE_MAX / 2 + 1; /* also where addresses have 32 bits */
 
 static void exhaustion_is_null(void)
 {

@@ -9,6 +9,9 @@
  * that sees a waiter broadcasts under that slot's lock, which the waiter only
  * gives up inside pthread_cond_wait(). Slots are never freed, so that a fire
  * that comes late does no harm.
+ *
+ * Both write by an exchange. A store would do on every processor, but not in
+ * qemu-user on x86, where AArch64's load-acquire passes its store-release.
  */
 #include "msp_internal.h"
 
@@ -57,7 +60,7 @@ void msp_interrupt_bind(struct msp_interrupt *it)
 
 void msp_interrupt_fire(struct msp_interrupt *it)
 {
-    __atomic_store_n(&it->fired, 1, __ATOMIC_SEQ_CST);
+    (void)__atomic_exchange_n(&it->fired, 1, __ATOMIC_SEQ_CST);
     struct msp_slot *slot = __atomic_load_n(&it->waiting, __ATOMIC_SEQ_CST);
     if (slot != NULL)
         msp_slot_wake(slot);
@@ -81,9 +84,9 @@ static int has_fired(struct msp_interrupt *it)
 static void publish(struct msp_slot *slot)
 {
     if (self.bound != NULL)
-        __atomic_store_n(&self.bound->waiting, slot, __ATOMIC_SEQ_CST);
+        (void)__atomic_exchange_n(&self.bound->waiting, slot, __ATOMIC_SEQ_CST);
     if (self.deleted != NULL)
-        __atomic_store_n(&self.deleted->waiting, slot, __ATOMIC_SEQ_CST);
+        (void)__atomic_exchange_n(&self.deleted->waiting, slot, __ATOMIC_SEQ_CST);
 }
 
 /* From here on waits work again: the application's clean-up handlers run. */

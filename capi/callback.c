@@ -57,6 +57,7 @@ static void *run(void *arg)
 {
     struct msp_callback *cb = arg;
     uint32_t bell = cb->bell;
+    msp_batch(); /* its maker may be a thread of the program, of any policy */
     msp_interrupt_bind(&cb->interrupt);
     inside = cb->session;
     pthread_mutex_lock(&cb->lock);

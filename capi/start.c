@@ -62,15 +62,17 @@ void msp_block_signals(sigset_t *saved)
     pthread_sigmask(SIG_BLOCK, &blocked, saved);
 }
 
-/* All threads of the library descend from this one and inherit its policy. A
- * thread under SCHED_BATCH that is woken runs at once where a processor is
- * free, but does not push aside the thread that woke it: a producer gets
- * through ringbuffer_write. A first caller under SCHED_FIFO, say, keeps its
- * policy to itself. */
+void msp_batch(void)
+{
+    (void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
+}
+
+/* All of Go's threads descend from this one and inherit its policy; a first
+ * caller under SCHED_FIFO, say, keeps its own to itself. */
 static void *enter(void *arguments)
 {
     char **vector = arguments;
-    (void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
+    msp_batch();
     GO_ENTRY(1, vector, vector + 2);
     return NULL;
 }

@@ -17,4 +17,9 @@ int msp_go_start(void);
  * while the thread is inside Go (call.h). */
 void msp_block_signals(sigset_t *saved);
 
+/* Puts the calling thread, one of the library, under SCHED_BATCH. One that is
+ * woken runs at once where a processor is free, but does not push aside the
+ * thread that woke it: a producer gets through ringbuffer_write. */
+void msp_batch(void);
+
 #endif

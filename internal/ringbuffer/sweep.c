@@ -10,6 +10,7 @@
 #include "live.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 
@@ -54,6 +55,8 @@ static void look(uint32_t i)
 static void *sweep(void *unused)
 {
     (void)unused;
+    /* As all threads of the library: it does not push a producer aside. */
+    (void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
     for (;;) {
         nanosleep(&(struct timespec){.tv_nsec = SWEEP_EVERY}, NULL);
         pthread_mutex_lock(&lock);

@@ -54,7 +54,7 @@ static void check_policies(int own)
     CHECK_INT(load(&policy_in_callback), SCHED_BATCH);
     CHECK_INT(sched_getscheduler(0), own);
     CHECK(threads_with(SCHED_BATCH) >= 4); /* of Go, the sweep, data_ready's */
-    CHECK_INT(threads_with(SCHED_OTHER) + threads_with(SCHED_FIFO), others);
+    AWAIT(threads_with(SCHED_OTHER) + threads_with(SCHED_FIFO) == others, SOON);
     CHECK_INT(record_unregister(hdl), 0);
     msp_event_free(&event);
     ring_close(&ring);

@@ -98,16 +98,12 @@ static void start(void)
     if (n)
         memcpy(vector + 2, environ, n * sizeof(*vector));
     sigset_t saved;
-    pthread_attr_t attr;
     pthread_t thread;
     msp_block_signals(&saved);
-    pthread_attr_init(&attr);
-    pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED); /* SCHED_OTHER, then */
-    if (pthread_create(&thread, &attr, enter, vector) == 0)
+    if (pthread_create(&thread, NULL, enter, vector) == 0)
         pthread_join(thread, NULL);
     else
         GO_ENTRY(1, vector, vector + 2); /* which needs a thread as well, and says so */
-    pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
 }
 

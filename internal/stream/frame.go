@@ -126,17 +126,34 @@ func maskCopy(dst, src []byte, key uint32) {
 	}
 }
 
+// headSize is how long a frame's head is, without a key, by its second byte.
+func headSize(second byte) int {
+	switch second &^ maskBit {
+	case 126:
+		return 4
+	case 127:
+		return 10
+	}
+	return 2
+}
+
+// payloadSize is how long the payload behind a whole head is.
+func payloadSize(head []byte) uint64 {
+	switch n := head[1] &^ maskBit; n {
+	case 126:
+		return uint64(binary.BigEndian.Uint16(head[2:]))
+	case 127:
+		return binary.BigEndian.Uint64(head[2:])
+	default:
+		return uint64(n)
+	}
+}
+
 // appendPayload appends what the frames of a message that appendMessage made
 // carry, unmasked.
 func appendPayload(buf, frames []byte) []byte {
 	for len(frames) > 0 {
-		at, n := 2, int(frames[1]&^maskBit)
-		switch n {
-		case 126:
-			at, n = 4, int(binary.BigEndian.Uint16(frames[2:]))
-		case 127:
-			at, n = 10, int(binary.BigEndian.Uint64(frames[2:]))
-		}
+		at, n := headSize(frames[1]), int(payloadSize(frames))
 		key := binary.LittleEndian.Uint32(frames[at:])
 		masked := frames[at+4 : at+4+n]
 		to := len(buf)

@@ -24,7 +24,6 @@ type poller struct {
 	links map[int32]*link
 	last  int32           // ID given out
 	epoll syscall.RawConn // nil before the first link
-	file  *os.File        // which keeps it open
 
 	ready [64]unix.EpollEvent
 	buf   [16 << 10]byte
@@ -68,8 +67,7 @@ func (p *poller) start() error {
 		p.n, p.errno = int(n), errno
 		return true
 	}
-	p.file = os.NewFile(uintptr(fd), "epoll")
-	if p.epoll, err = p.file.SyscallConn(); err == nil {
+	if p.epoll, err = os.NewFile(uintptr(fd), "epoll").SyscallConn(); err == nil {
 		go p.run()
 	}
 	return err

@@ -20,7 +20,7 @@ const (
 // size. Control frames are acted on; what messages say is skipped.
 type inbox struct {
 	head    [10]byte // of the frame that comes in
-	got     int8     // bytes of head
+	got     int      // bytes of head
 	body    bool     // it is whole
 	open    bool     // a message has begun, and its last frame is still to come
 	left    uint64   // bytes of the payload still to come
@@ -33,7 +33,7 @@ func (in *inbox) take(p []byte, act func(opcode byte, payload []byte) error) err
 	for len(p) > 0 {
 		if !in.body {
 			n := copy(in.head[in.got:in.headSize()], p)
-			in.got += int8(n)
+			in.got += n
 			p = p[n:]
 			if in.got < in.headSize() {
 				continue
@@ -64,28 +64,16 @@ func (in *inbox) take(p []byte, act func(opcode byte, payload []byte) error) err
 }
 
 // headSize is how long the head is, as far as it tells by now.
-func (in *inbox) headSize() int8 {
+func (in *inbox) headSize() int {
 	if in.got < 2 {
 		return 2
 	}
-	switch in.head[1] &^ maskBit {
-	case 126:
-		return 4
-	case 127:
-		return 10
-	}
-	return 2
+	return headSize(in.head[1])
 }
 
 // begin judges a whole head.
 func (in *inbox) begin() error {
-	first, n := in.head[0], uint64(in.head[1]&^maskBit)
-	switch n {
-	case 126:
-		n = uint64(binary.BigEndian.Uint16(in.head[2:]))
-	case 127:
-		n = binary.BigEndian.Uint64(in.head[2:])
-	}
+	first, n := in.head[0], payloadSize(in.head[:])
 	last, control := first&finBit != 0, first&opBits >= opClose
 	switch opcode := first & opBits; {
 	case first&rsvBits != 0:

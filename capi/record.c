@@ -164,6 +164,14 @@ PUBLIC int record_set_message_cb(rec_hdl_t hdl, record_message_func cb, void *ar
     return rc;
 }
 
+PUBLIC int record_set_dial_cb(rec_hdl_t hdl, record_dial_func cb, void *arg)
+{
+    int rc = enter();
+    if (!rc)
+        SHORTLY(rc, goRecordSetDial(NUMBER(hdl), cb, NUMBER(arg)));
+    return rc;
+}
+
 PUBLIC int record_wait(rec_hdl_t hdl, int timeout_ms)
 {
     return at_length(hdl, timeout_ms, goRecordWait);

@@ -199,6 +199,8 @@ func goRecordGetStats(handle C.uintptr_t, out *C.record_stats_t) C.int {
 			rtt_us:          C.uint64_t(stats.RTT.Microseconds()),
 			reconnects:      C.uint32_t(stats.Reconnects),
 			given_up_bytes:  C.uint64_t(stats.GivenUp),
+
+			messages_dropped: C.uint64_t(stats.MessagesDropped),
 		}
 		if stats.Answers {
 			filled.acknowledged = 1

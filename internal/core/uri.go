@@ -21,6 +21,8 @@ type opening struct {
 	chunk   int // bytes, the most that is moved at once
 	options Options
 	events  stream.Events // of a sink that has a connection
+	headers func(context.Context) []string
+	source  Source // which a sink must not be
 }
 
 // A target is a parsed URI: what it can be, and how that opens.
@@ -203,7 +205,7 @@ func streamTarget(uri, _ string) (target, error) {
 	}
 	return target{
 		sink: func(o opening) (Sink, error) {
-			return opened[Sink](stream.Open(o.ctx, stream.Config{URL: u, Settings: o.options.Settings, Events: o.events}, o.waker))
+			return opened[Sink](stream.Open(o.ctx, stream.Config{URL: u, Settings: o.options.Settings, Events: o.events, Headers: o.headers}, o.waker))
 		},
 	}, nil
 }

@@ -52,6 +52,7 @@ type RingSource struct {
 	waker         *doorbell.Waker
 	length        int
 	refusedBefore uint64
+	refused       atomic.Uint64
 	highWater     atomic.Int64
 	end           atomic.Uint64 // the ringbuffer.Edge to stop at, or noEnd
 }
@@ -61,9 +62,7 @@ type RingSource struct {
 func (s *RingSource) Peek(max int) (a, b []byte, err error) {
 	end := s.edge()
 	a, b, used, err := s.view.Spans(max, end)
-	if int64(used) > s.highWater.Load() {
-		s.highWater.Store(int64(used))
-	}
+	s.seen(used)
 	if err == nil && len(a) == 0 && end != nil {
 		err = io.EOF
 	}
@@ -109,10 +108,39 @@ func (s *RingSource) Remaining() int64 {
 	return int64(n)
 }
 
-// Ring tells the ring's capacity, the most bytes seen waiting in it, and how
-// many the producer was refused since this source opened. Any goroutine.
+// Ring tells the ring's capacity, the most bytes seen waiting in it, now
+// included, and how many the producer was refused since this source opened. Any
+// goroutine.
 func (s *RingSource) Ring() (length, highWater int, refused uint64) {
-	return s.length, int(s.highWater.Load()), s.view.Refused() - s.refusedBefore
+	if used, err := s.view.Left(nil); err == nil {
+		s.seen(used)
+	}
+	return s.length, int(s.highWater.Load()), s.Refused()
+}
+
+// Refused is how many bytes the producer was refused since this source opened.
+// Any goroutine.
+func (s *RingSource) Refused() uint64 {
+	now := s.view.Refused()
+	for {
+		last := s.refused.Load()
+		if now < s.refusedBefore || now-s.refusedBefore <= last { // a ring that has ended counts no more
+			return last
+		}
+		if s.refused.CompareAndSwap(last, now-s.refusedBefore) {
+			return now - s.refusedBefore
+		}
+	}
+}
+
+// seen notes how many bytes were seen waiting. Any goroutine.
+func (s *RingSource) seen(used int) {
+	for {
+		most := s.highWater.Load()
+		if int64(used) <= most || s.highWater.CompareAndSwap(most, int64(used)) {
+			return
+		}
+	}
 }
 
 // Close gives the ring back.

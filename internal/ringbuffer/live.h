@@ -26,11 +26,13 @@ struct ring_state {
     uint32_t claims;     /* bit RING_READER, RING_WRITER: a session has that side */
     uint32_t parked[2];  /* doorbell id + 1 of the session asleep on that side */
     uint64_t dropped;    /* bytes the producer was refused */
+    uint64_t told;       /* of those, what the sweep has told of */
 };
 
 extern dev_ringbuf_t *ring_address[RING_SLOTS]; /* NULL: free */
 extern struct ring_state ring_states[RING_SLOTS];
 extern uint32_t ring_parked;      /* sessions asleep in all; 0 keeps the producer out of here */
+extern uint32_t ring_refusals;    /* doorbell id + 1 of who hears of refused bytes, 0: nobody */
 extern uint32_t ring_sessions[2]; /* sessions that have a side of any ring */
 
 /* The slot of the live ring at an address, or -1. Compares, dereferences nothing. */

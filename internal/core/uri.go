@@ -184,10 +184,15 @@ func fileTarget(_, path string) (target, error) {
 		return target{}, err
 	}
 	return target{
-		source: func(o opening) (Source, error) { return opened[Source](file.Source(o.chunk)) },
-		sink:   func(opening) (Sink, error) { return opened[Sink](file.Sink()) },
-		same:   file,
-		ready:  file.Readable,
+		source: func(o opening) (Source, error) {
+			return opened[Source](file.Source(o.ctx, o.options.ConnectTimeout, o.chunk))
+		},
+		sink: func(o opening) (Sink, error) {
+			source, _ := o.source.(*endpoint.FileSource)
+			return opened[Sink](file.Sink(o.ctx, o.options.ConnectTimeout, o.waker, source))
+		},
+		same:  file,
+		ready: file.Readable,
 	}, nil
 }
 

@@ -50,6 +50,7 @@ func report(err error) C.int {
 	if !core.Logged(err) {
 		core.Log(core.LogError, err.Error())
 	}
+	C.msp_log_settle()
 	text := C.CString(err.Error())
 	defer C.free(unsafe.Pointer(text))
 	C.msp_set_error(text)

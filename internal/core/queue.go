@@ -175,13 +175,14 @@ func (q *queue) deliver() {
 // queued is how many messages, with how many bytes.
 type queued struct{ count, bytes int }
 
-// settle waits until everything is told and no callback runs. At the deadline
-// it takes back what still waits, and counts it; a callback that runs then has
-// a last moment to return. It reports false where that one has not.
+// settle waits until everything is told and no callback runs. Halfway to the
+// deadline it takes back what still waits, and counts it, so that a callback
+// that is slow has time to return. It reports false where one has not.
 func (q *queue) settle(deadline time.Time) (events int, messages queued, returned bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.await(deadline, func() bool { return !q.busy && len(q.items) == 0 })
+	halfway := time.Now().Add(time.Until(deadline) / 2)
+	q.await(halfway, func() bool { return !q.busy && len(q.items) == 0 })
 	for _, i := range q.items {
 		if i.event != nil {
 			events++

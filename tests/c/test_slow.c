@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -180,6 +181,63 @@ static void a_thousand_callbacks_that_block_are_small_threads_that_go_again(void
         CHECK_INT(record_unregister(hdl[i]), 0);
     AWAIT(count_threads() <= threads + 40, 5000);
     note("%d threads more are left", count_threads() - threads);
+}
+
+/* Runs in a child: without rights to make as many threads as it likes. */
+static void block_until_there_are_no_threads(void)
+{
+    enum { SESSIONS = 40 };
+    static rec_hdl_t hdl[SESSIONS];
+    sem_init(&gate, 0, 0);
+    for (int i = 0; i < 50; i++) { /* the library's own threads come before the limit */
+        rec_hdl_t one = session("null://", "null://");
+        CHECK_INT(record_set_event_cb(one, count, NULL), 0);
+        CHECK_INT(record_start(one), 0);
+        CHECK_INT(record_unregister(one), 0);
+    }
+    struct rlimit limit = {(rlim_t)count_threads() + 8, (rlim_t)count_threads() + 8};
+    CHECK_INT(setrlimit(RLIMIT_NPROC, &limit), 0);
+    for (int i = 0; i < SESSIONS; i++) {
+        hdl[i] = session("null://", "null://");
+        set_option(hdl[i], "stop_timeout", "200");
+        CHECK_INT(record_set_event_cb(hdl[i], block, NULL), 0);
+        CHECK_INT(record_start(hdl[i]), 0);
+    }
+    AWAIT(load(&inside) >= 2, 5000);
+    pause_ms(500); /* in which one thread too many would end the process */
+    int blocked = load(&inside), kept = 0;
+    CHECK_BETWEEN(blocked, 2, 20);
+    for (int i = 0; i < SESSIONS; i++) {
+        int rc = record_stop(hdl[i]);
+        kept += rc == -ETIMEDOUT;
+        CHECK(rc == 0 || rc == -ETIMEDOUT);
+    }
+    CHECK_INT(kept, blocked); /* a callback that never began keeps nobody */
+    for (int i = 0; i < SESSIONS; i++)
+        sem_post(&gate);
+    AWAIT(load(&inside) == 0, 5000);
+    for (int i = 0; i < SESSIONS; i++)
+        CHECK_INT(record_unregister(hdl[i]), 0);
+}
+
+static void without_threads_to_be_had_callbacks_wait(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        uid_t nobody_else = 54322; /* has no other threads that count */
+        if (getuid() == 0 && (setgid(nobody_else) || setuid(nobody_else)))
+            _exit(77);
+        if (getuid() != nobody_else)
+            _exit(78);
+        block_until_there_are_no_threads();
+        _exit(0);
+    }
+    int status;
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) >= 77)
+        skip("needs root, to become a user whose threads are counted alone");
+    else
+        CHECK_INT(status, 0);
 }
 
 static uint64_t refused; /* as OVERFLOW events say */
@@ -499,6 +557,7 @@ int main(int argc, char **argv)
         TEST(destroy_leaves_a_fifo_that_nobody_reads),
         TEST(a_callback_that_blocks_delays_no_other_session),
         TEST(a_thousand_callbacks_that_block_are_small_threads_that_go_again),
+        TEST(without_threads_to_be_had_callbacks_wait),
         TEST(what_waits_for_a_callback_is_bounded_and_adds_up),
         TEST(stop_of_another_session_in_an_event_callback_is_quick),
         TEST(a_dial_callback_that_blocks_is_bounded),

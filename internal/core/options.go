@@ -47,7 +47,7 @@ var OptionTable = []Option{
 		"How long a server that answers pings may be silent before it is given up and dialled again.",
 		millis(func(o *Options) *time.Duration { return &o.PongTimeout })},
 	{"replay_bytes", "bytes, 4096 to 1073741824", "1048576",
-		"How much is kept until the server has acknowledged it, to be sent again after a lost connection. All sessions of a process together keep at most 64 MiB.",
+		"How much is kept until the server has acknowledged it, to be sent again after a lost connection. All sessions of a process together keep at most 64 MiB, and each 32 KiB whatever the others keep.",
 		number(4<<10, 1<<30, func(o *Options, n uint64) { o.ReplayBytes = int(n) })},
 	{"max_offline", "milliseconds, 0 to 2147483647", "0",
 		"How long a lost server is dialled before the session fails; 0 is for ever.",

@@ -11,9 +11,10 @@ import (
 // adopt makes a new connection the present one, and sends again what the
 // server does not have.
 func (s *Stream) adopt(c carrier) error {
-	l := c.known()
+	l := c.acks()
 	s.recent.Store(l)
 	s.link, s.parting, s.closing, s.skipping, s.spoke = c, false, false, false, clock()
+	s.connectedAt.Store(l.since)
 	s.window.rewind()
 	from := s.window.base()
 	s.reached = max(s.reached, from)
@@ -22,8 +23,14 @@ func (s *Stream) adopt(c carrier) error {
 		s.wire.lead = s.lane.rename()
 		again = s.window.next // what is kept has the old name
 	}
-	if l.resumes && l.held > s.reached {
-		return fmt.Errorf("%s says it holds %d bytes of a stream of which %d were sent: %w", s.cfg.URL.Redacted(), l.held, s.reached, syscall.EPROTO)
+	if l.resumes {
+		switch host := s.cfg.URL.Redacted(); {
+		case l.held > s.reached:
+			return fault(syscall.EPROTO, "%s says it holds %d bytes of a stream of which %d were sent", host, l.held, s.reached)
+		case l.held < l.kept:
+			return fault(syscall.EPROTO, "%s says it holds %d bytes of a stream that can be sent again from %d on: a server that resumes notes the bytes between as missing, and answers Record-Offset: %d", host, l.held, l.kept, l.kept)
+		}
+		s.acksKnown = true
 	}
 	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.URL.Redacted()))
 	if l.resumes {
@@ -63,7 +70,7 @@ func (s *Stream) replay(from, to int64) error {
 		n, end := 0, from
 		for i := w.unsent; i < len(w.messages) && w.messages[i].offset < to && len(s.batch) < piece; i++ {
 			m := &w.messages[i]
-			s.scratch = grown(s.scratch[:0], int(m.lead+m.chunk))
+			s.scratch = grown(s.scratch[:0], int(m.size))
 			p := w.chunk(m, from, s.scratch)
 			s.batch = grown(s.batch, s.wire.room(len(p)))
 			s.batch = s.wire.appendMessage(s.batch, p, nil)
@@ -93,16 +100,26 @@ func grown(p []byte, n int) []byte {
 	return append(make([]byte, 0, max(len(p)+n, 2*cap(p))), p...)
 }
 
-// confirm notes that the server has everything up to an offset, but for what
-// was given up.
+// confirm notes that the server has everything up to an offset, but for the
+// gaps.
 func (s *Stream) confirm(offset int64) {
 	if offset > s.confirmed && offset <= s.reached {
 		s.confirmed = offset
 		s.delivered.Store(offset - s.gaps.below(offset))
 	}
 	s.window.drop(s.confirmed)
-	s.held.Store(int64(s.window.held))
+	s.showWindow()
 }
+
+// showWindow shows the window's figures to other goroutines.
+func (s *Stream) showWindow() {
+	s.held.Store(int64(s.window.held))
+	s.oldest.Store(s.window.oldest())
+}
+
+// complete tells whether the server has everything that was put, but for the
+// gaps.
+func (s *Stream) complete() bool { return s.confirmed == s.window.next }
 
 // errGap ends a connection so that the next handshake can tell of a gap.
 var errGap = fault(syscall.EAGAIN, "it is made anew, to tell the server of bytes that were given up")
@@ -116,21 +133,26 @@ func (s *Stream) attend() error {
 	if err := s.link.attend(); err != nil {
 		return s.lose(err)
 	}
-	s.heed()
-	if s.link.known().resumes && s.window.base() > s.confirmed {
+	s.processAcks()
+	if s.link.acks().resumes && s.window.base() > s.confirmed {
 		return s.lose(errGap)
 	}
 	return nil
 }
 
-// heed acts on the pongs that have come.
-func (s *Stream) heed() {
-	l := s.link.known()
-	if acked := l.acked.Load(); acked > s.confirmed {
-		s.answers.Store(true)
-		s.rtt.Store(l.rtt.Load())
+// processAcks acts on the pongs that have come.
+func (s *Stream) processAcks() {
+	l := s.link.acks()
+	acked := l.acked.Load()
+	if acked < 0 {
+		return
+	}
+	s.answers.Store(true)
+	s.acksKnown, s.ignoring = true, false
+	s.rtt.Store(l.rtt.Load())
+	if acked > s.confirmed {
 		s.confirm(acked)
-		l.eager.Store(false)
+		l.wakeOnAck.Store(false)
 	}
 }
 
@@ -142,8 +164,10 @@ func (s *Stream) lose(err error) error {
 		err = c.reason(err)
 	}
 	c.close(false)
-	s.heed() // its reader has ended: nothing comes after this
+	s.processAcks() // its reader has ended: nothing comes after this
 	s.link, s.parting, s.closing = nil, false, false
+	s.connectedAt.Store(-clock())
+	s.noteUnknown()
 	if s.ctx.Err() != nil {
 		return s.broken()
 	}
@@ -156,9 +180,18 @@ func (s *Stream) lose(err error) error {
 	if s.lane != nil {
 		s.redial = s.lane.trunk.redialling()
 	} else {
-		s.redial = s.dialer.again(c.known().since, err)
+		s.redial = s.dialer.again(c.acks().since, err)
 	}
 	return nil
+}
+
+// noteUnknown notes the bytes that a lost connection leaves unacknowledged and
+// that are not kept to be sent again.
+func (s *Stream) noteUnknown() {
+	if n := s.gaps.addUnknown(s.confirmed, s.window.base()); n > 0 {
+		s.unknown.Add(n)
+		s.cfg.Warn(fmt.Sprintf("%d bytes were sent on the lost connection to a server that answers no pings, and are no longer kept: whether they arrived is not known", n))
+	}
 }
 
 // rejoin takes up a new connection, if there is one by now.

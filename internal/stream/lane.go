@@ -16,7 +16,7 @@ import (
 
 // A lane is a stream's part of a trunk.
 type lane struct {
-	account
+	ackState
 	trunk *trunk
 	ctx   context.Context // of the stream
 	waker *doorbell.Waker
@@ -27,7 +27,8 @@ type lane struct {
 	connection int        // of the trunk's, the one that this lane is on
 	pieces     [][]byte   // under trunk.mu: the frames that wait for their turn
 	asking     bool       // with them, a ping that asks
-	offset     int64      // about this
+	offset     int64      // about this,
+	laneSeq    uint32     // as the lane's own ping of this number
 	done       chan error // its turn is over
 	gone       bool       // under trunks.mu: it has left
 }
@@ -123,25 +124,27 @@ func (l *lane) attend() error {
 	return t.lost
 }
 
-func (l *lane) drained() bool {
+// pingArrived is about the connection's first ping: a server that has answered
+// none of the connection's pings does not answer this stream's.
+func (l *lane) pingArrived() bool {
 	t := l.trunk
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.link == nil || t.link.drained()
+	return t.link != nil && t.link.acked.Load() < 0 && t.link.pingArrived()
 }
 
 func (l *lane) ping(offset, now int64) {
-	l.asking, l.offset = true, offset
-	l.ask(offset, now)
+	l.asking, l.offset, l.laneSeq = true, offset, l.pend(offset, now)
 }
 
 // queue is not reached: takeLane refuses what would need it.
 func (l *lane) queue(byte, []byte) {}
 
-func (l *lane) queued() bool                     { return l.asking }
-func (l *lane) silent(int64, time.Duration) bool { return false }
-func (l *lane) reason(err error) error           { return err }
-func (l *lane) close(bool)                       {}
+func (l *lane) queued() bool                                  { return l.asking }
+func (l *lane) silent(int64, time.Duration) bool              { return false }
+func (l *lane) silenceDue(int64, time.Duration) time.Duration { return never }
+func (l *lane) reason(err error) error                        { return err }
+func (l *lane) close(bool)                                    {}
 
 // write waits for the lane's turn to be over, or the stream's end. After that
 // the trunk may write the frames all the same; nobody else does.
@@ -166,20 +169,20 @@ func (s *Stream) finishLane() error {
 		}
 		if s.link != nil && s.window.waiting == 0 {
 			now := clock()
-			if l := s.link.known(); l.pinged < s.window.next {
+			if l := s.link.acks(); l.pinged < s.window.next {
 				s.link.ping(s.window.next, now)
 				if err := s.flush(false); err != nil {
 					return err
 				}
 				continue
 			}
-			if s.confirmed == s.window.next || !s.answering() && s.deaf(now) {
+			if s.complete() || s.ignoresPings(now) {
 				break
 			}
-			if s.expect() {
+			if s.expectAck() {
 				continue
 			}
-			s.wakeAfter(now, deafAfter/4)
+			s.wakeAfter(now, ignoreAfter/4)
 		}
 		select {
 		case <-s.waker.C:

@@ -32,9 +32,9 @@ const (
 	// turnSize is the same where streams share a connection.
 	turnSize = 60 << 10
 
-	// deafAfter is how long the first pong of a connection may be late before
-	// the server is taken for one that answers no pings.
-	deafAfter = time.Second
+	// ignoreAfter is how long the first pong of a stream may be late before the
+	// server is taken for one that answers no pings.
+	ignoreAfter = time.Second
 )
 
 // Config is what a stream is told.
@@ -96,36 +96,42 @@ type Stream struct {
 	alarm  *time.Timer // wakes the pump for what time alone brings
 	due    int64       // when it goes off; times here are of clock()
 
-	window  window
-	wire    wire
-	most    int                     // batchSize, or turnSize
-	link    carrier                 // nil while there is no connection
-	redial  *redial                 // nil while there is one
-	dialer  *dialer                 // of the connections; nil with a lane
-	lane    *lane                   // mux: this stream's part of a shared connection
-	recent  atomic.Pointer[account] // of link, or the last
-	pieces  [][]byte                // of one write
-	scratch []byte                  // one message, unmasked
-	batch   []byte                  // frames made anew for a replay
-	spoke   int64                   // when data or IdleText was last written
-	parting bool                    // the present link was told that the tail is over
-	until   int64                   // when lingering ends
-	closing bool                    // the present link was sent our close frame
-	ended   bool                    // the closing handshake is done
+	window     window
+	wire       wire
+	most       int                      // batchSize, or turnSize
+	link       carrier                  // nil while there is no connection
+	redial     *redial                  // nil while there is one
+	dialer     *dialer                  // of the connections; nil with a lane
+	lane       *lane                    // mux: this stream's part of a shared connection
+	recent     atomic.Pointer[ackState] // of link, or the last
+	pieces     [][]byte                 // of one write
+	scratch    []byte                   // one message, unmasked
+	batch      []byte                   // frames made anew for a replay
+	spoke      int64                    // when data or IdleText was last written
+	parting    bool                     // the present link was told that the tail is over
+	until      int64                    // when lingering ends
+	closing    bool                     // the present link was sent our close frame
+	ended      bool                     // everything has arrived, and the connection is over
+	unanswered bool                     // a connection ended without an answer to our close, and nothing else tells what has arrived
 
 	reached   int64 // offset up to which everything was written once, or given up
 	confirmed int64 // offset up to which everything has arrived, or was given up
 	gaps      gaps
 	skipping  bool // what is put is given up, until there is a connection
+	acksKnown bool // the server has answered a ping, or said what it holds
+	ignoring  bool // the server is taken for one that answers no pings
 
-	sent       atomic.Int64 // bytes written, each counted once
-	delivered  atomic.Int64 // bytes known to have arrived
-	resent     atomic.Int64 // bytes
-	dropped    atomic.Int64 // bytes that were given up
-	held       atomic.Int64 // bytes of frames in the window
-	reconnects atomic.Int64
-	rtt        atomic.Int64 // ns
-	answers    atomic.Bool  // the last server was seen to answer pings
+	sent        atomic.Int64 // bytes written, each counted once
+	delivered   atomic.Int64 // bytes known to have arrived
+	resent      atomic.Int64 // bytes
+	dropped     atomic.Int64 // bytes that were given up
+	unknown     atomic.Int64 // bytes that were sent, and are neither kept nor known to have arrived
+	held        atomic.Int64 // bytes in the window, as it counts them
+	oldest      atomic.Int64 // when the oldest message in it was put, 0: it is empty
+	reconnects  atomic.Int64
+	connectedAt atomic.Int64 // when the present connection was made; negative: when the last was lost
+	rtt         atomic.Int64 // ns
+	answers     atomic.Bool  // the last server was seen to answer pings
 }
 
 // Open connects, within ConnectTimeout. ctx is the session's run: its end
@@ -182,7 +188,7 @@ func (s *Stream) Sent() int64 { return s.sent.Load() }
 // Delivered is how many payload bytes are known to have arrived. Any goroutine.
 func (s *Stream) Delivered() int64 {
 	n := s.delivered.Load()
-	if a := s.recent.Load(); a != nil && s.dropped.Load() == 0 {
+	if a := s.recent.Load(); a != nil && s.dropped.Load() == 0 && s.unknown.Load() == 0 {
 		n = max(n, min(a.acked.Load(), s.sent.Load())) // nobody may have looked at it yet
 	}
 	return n
@@ -195,15 +201,24 @@ type Figures struct {
 	Window     int64 // bytes of frames
 	Reconnects int64
 	RTT        time.Duration
-	Answers    bool // the server answers pings, and so acknowledges
+	Answers    bool          // the server answers pings, and so acknowledges
+	Online     bool          // there is a connection,
+	Since      time.Duration // or there is none, for so long
+	Oldest     time.Duration // age of the oldest byte that is not known to have arrived; 0: there is none
 }
 
 // Figures reads them. Any goroutine.
 func (s *Stream) Figures() Figures {
-	return Figures{
+	f := Figures{
 		Resent: s.resent.Load(), GivenUp: s.dropped.Load(), Window: s.held.Load(),
 		Reconnects: s.reconnects.Load(), RTT: time.Duration(s.rtt.Load()), Answers: s.answers.Load(),
 	}
+	now, at := clock(), s.connectedAt.Load()
+	f.Online, f.Since = at > 0, time.Duration(now-max(at, -at))
+	if oldest := s.oldest.Load(); oldest != 0 {
+		f.Oldest = time.Duration(now - oldest)
+	}
+	return f
 }
 
 // Close ends the connection, or the attempts to make one. Finish comes first
@@ -213,6 +228,8 @@ func (s *Stream) Close() error {
 	s.alarm.Stop()
 	if s.link != nil {
 		s.link.close(s.ended)
+		s.processAcks() // its reader has ended: nothing comes after this
+		s.connectedAt.Store(-clock())
 	}
 	s.cancel()
 	if s.lane != nil {

@@ -41,9 +41,10 @@ type trunk struct {
 
 // An ask is what a ping asked for one lane.
 type ask struct {
-	seq    int64
-	lane   *lane
-	offset int64
+	seq     int64
+	lane    *lane
+	laneSeq uint32 // of the lane's own ping
+	offset  int64
 }
 
 // trunks are those that have lanes.

@@ -14,7 +14,8 @@ const maxPendingPings = 64
 // A pendingPing is a ping that no pong has settled.
 type pendingPing struct {
 	seq    uint32
-	offset int64 // everything before it was written before the ping
+	offset int64 // everything before it was written before the ping,
+	texts  int64 // and so many of the texts
 	at     int64 // when, by clock()
 }
 
@@ -27,12 +28,14 @@ type ackState struct {
 	kept    int64 // what the request had said
 	held    int64 // what the server answered
 
-	pinged int64 // offset that the newest ping asked about
-	pingAt int64 // when it was sent
+	pinged      int64 // offset that the newest ping asked about,
+	pingedTexts int64 // how many texts were written before it,
+	pingAt      int64 // and when it was sent
 
-	wakeOnAck atomic.Bool  // the stream waits for acked: wake it
-	acked     atomic.Int64 // offset that a pong confirmed, -1 before the first
-	rtt       atomic.Int64 // from the ping that was answered last to its pong, in ns
+	wakeOnAck  atomic.Bool  // the stream waits for acked: wake it
+	acked      atomic.Int64 // offset that a pong confirmed, -1 before the first
+	ackedTexts atomic.Int64 // how many texts
+	rtt        atomic.Int64 // from the ping that was answered last to its pong, in ns
 
 	mu    sync.Mutex    // guards what follows
 	pings []pendingPing // the oldest first
@@ -44,25 +47,27 @@ func (a *ackState) acks() *ackState { return a }
 // begin is for a new connection.
 func (a *ackState) begin() {
 	a.since = clock()
-	a.pinged = 0
+	a.pinged, a.pingedTexts = 0, 0
 	a.pingAt = a.since
 	a.acked.Store(-1)
+	a.ackedTexts.Store(0)
 	a.wakeOnAck.Store(true)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pings = a.pings[:0]
 }
 
-// pend notes a ping about an offset, and returns its sequence number.
-func (a *ackState) pend(offset, now int64) uint32 {
-	a.pinged, a.pingAt = offset, now
+// pend notes a ping about an offset and a number of texts, and returns its
+// sequence number.
+func (a *ackState) pend(offset, texts, now int64) uint32 {
+	a.pinged, a.pingedTexts, a.pingAt = offset, texts, now
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.seq++
 	if n := len(a.pings); n == maxPendingPings {
 		a.pings = a.pings[:n-1] // the oldest tells how long the server has been silent
 	}
-	a.pings = append(a.pings, pendingPing{a.seq, offset, now})
+	a.pings = append(a.pings, pendingPing{a.seq, offset, texts, now})
 	return a.seq
 }
 
@@ -72,6 +77,7 @@ func (a *ackState) settle(seq uint32, offset, now int64) (wake bool) {
 	a.mu.Lock()
 	n := 0
 	for ; n < len(a.pings) && int32(a.pings[n].seq-seq) <= 0; n++ {
+		a.ackedTexts.Store(a.pings[n].texts)
 		if a.pings[n].seq == seq {
 			a.rtt.Store(now - a.pings[n].at)
 		}

@@ -19,8 +19,8 @@ func TestTheRoundTripIsThatOfThePingThatWasAnswered(t *testing.T) {
 	var a ackState
 	a.begin()
 	at := func(d time.Duration) int64 { return a.since + int64(d) }
-	first := a.pend(1000, at(0))
-	second := a.pend(2000, at(500*time.Millisecond))
+	first := a.pend(1000, 0, at(0))
+	second := a.pend(2000, 0, at(500*time.Millisecond))
 	a.settle(first, 1000, at(600*time.Millisecond))
 	if rtt := time.Duration(a.rtt.Load()); rtt != 600*time.Millisecond {
 		t.Errorf("%v, want that of the first ping, 600ms", rtt)
@@ -29,7 +29,7 @@ func TestTheRoundTripIsThatOfThePingThatWasAnswered(t *testing.T) {
 		t.Errorf("the second ping is not the oldest that waits: %v, %v", oldest, pending)
 	}
 	for range 3 * maxPendingPings {
-		second = a.pend(3000, at(time.Second))
+		second = a.pend(3000, 0, at(time.Second))
 	}
 	if oldest, _ := a.oldestPing(); oldest != at(500*time.Millisecond) || len(a.pings) > maxPendingPings {
 		t.Errorf("of %d pings the oldest is from %v", len(a.pings), oldest)

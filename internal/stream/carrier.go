@@ -12,9 +12,9 @@ type carrier interface {
 	// attend acts on what happened meanwhile, and tells of an end.
 	attend() error
 	// ping has the server asked, behind what is written next, to confirm
-	// everything up to an offset; queue has another control frame, or text,
+	// everything up to an offset, and so many texts; queue has another control frame, or text,
 	// sent there. queued tells whether anything is to be written.
-	ping(offset, now int64)
+	ping(offset, texts, now int64)
 	queue(opcode byte, payload []byte)
 	queued() bool
 	// write sends pieces of frames, and what is queued behind them. Where more

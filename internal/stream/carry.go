@@ -81,7 +81,7 @@ func (t *trunk) load(l *link, now int64) time.Duration {
 	since := time.Duration(now - l.pingAt)
 	if asked || since >= cfg.PingInterval {
 		t.seq++
-		l.ping(t.seq, now)
+		l.ping(t.seq, 0, now)
 		since = 0
 	}
 	return max(min(cfg.PingInterval-since, l.silenceDue(now, cfg.PongTimeout)), time.Millisecond)

@@ -68,7 +68,7 @@ func (s *Stream) Finish() error {
 // part takes the next steps towards the end that can be taken now.
 func (s *Stream) part() error {
 	if !s.parting {
-		if err := s.Flush(); err != nil || s.link == nil || s.blockedByGap() {
+		if err := s.Flush(); err != nil || s.link == nil || s.blockedByGap() || s.pacing {
 			return err
 		}
 		s.parting, s.until = true, clock()
@@ -81,7 +81,7 @@ func (s *Stream) part() error {
 				s.link.queue(opBinary, []byte(*speech.CloseBinary))
 			}
 		}
-		s.link.ping(s.window.next, clock())
+		s.link.ping(s.window.next, s.window.textsWritten, clock())
 		if err := s.link.write(nil, false); err != nil {
 			return s.lose(err)
 		}
@@ -117,7 +117,7 @@ func (s *Stream) judgeEnd() error {
 	case s.complete():
 	case s.closing && !s.acksKnown && l.closeAnswered():
 		s.reached = s.window.next
-		s.confirm(s.window.next)
+		s.confirm(s.window.next, s.window.textsWritten)
 	case s.closing && !s.acksKnown && s.unanswered:
 		return s.untold()
 	default:

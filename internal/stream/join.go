@@ -44,7 +44,7 @@ func (s *Stream) adopt(c carrier) error {
 	}
 	s.gaps.tell(s.cfg.Gap)
 	if l.resumes {
-		s.confirm(from)
+		s.confirm(from, 0)
 	}
 	if text := s.cfg.Speech.OpenText; text != "" {
 		c.queue(opText, []byte(text))
@@ -52,62 +52,19 @@ func (s *Stream) adopt(c carrier) error {
 			return s.lose(err)
 		}
 	}
-	if err := s.replay(from, again); err != nil {
-		return s.lose(err)
-	}
-	return nil
-}
-
-// replay writes everything between two offsets that is kept, in frames made
-// anew: the server may hold half of a message, and no key is used twice.
-func (s *Stream) replay(from, to int64) error {
-	w := &s.window
-	// In pieces that are asked about one by one: were the whole window behind
-	// one ping, a way that breaks before its end would never get anywhere.
-	piece := min(s.most, w.limit/4)
-	for w.unsent < len(w.messages) && w.messages[w.unsent].offset < to {
-		s.batch = s.batch[:0]
-		n, end := 0, from
-		for i := w.unsent; i < len(w.messages) && w.messages[i].offset < to && len(s.batch) < piece; i++ {
-			m := &w.messages[i]
-			s.scratch = grown(s.scratch[:0], int(m.size))
-			p := w.chunk(m, from, s.scratch)
-			s.batch = grown(s.batch, s.wire.room(len(p)))
-			s.batch = s.wire.appendMessage(s.batch, p, nil)
-			if m.offset < s.reached {
-				s.resent.Add(int64(len(p)))
-			}
-			end = m.end()
-			n++
-		}
-		s.ask(end, clock(), false)
-		s.writing(w.messages[w.unsent].offset, end)
-		s.pieces = append(s.pieces[:0], s.batch)
-		if err := s.write(s.pieces, false); err != nil {
-			return err
-		}
-		w.wrote(n)
-	}
-	s.scratch, s.batch = nil, nil
-	return nil
-}
-
-// grown is p with room for n bytes more.
-func grown(p []byte, n int) []byte {
-	if cap(p)-len(p) >= n {
-		return p
-	}
-	return append(make([]byte, 0, max(len(p)+n, 2*cap(p))), p...)
+	s.again, s.againFrom = again, from
+	s.pacing, s.paceAt = s.cfg.ReplayRate > 0 && !s.window.empty(), s.spoke
+	return s.flush(false)
 }
 
 // confirm notes that the server has everything up to an offset, but for the
-// gaps.
-func (s *Stream) confirm(offset int64) {
+// gaps, and so many of the texts.
+func (s *Stream) confirm(offset, texts int64) {
 	if offset > s.confirmed && offset <= s.reached {
 		s.confirmed = offset
 		s.delivered.Store(offset - s.gaps.below(offset))
 	}
-	s.window.drop(s.confirmed)
+	s.window.drop(s.confirmed, texts)
 	s.showWindow()
 }
 
@@ -119,7 +76,7 @@ func (s *Stream) showWindow() {
 
 // complete tells whether the server has everything that was put, but for the
 // gaps.
-func (s *Stream) complete() bool { return s.confirmed == s.window.next }
+func (s *Stream) complete() bool { return s.confirmed == s.window.next && s.window.empty() }
 
 // errGap ends a connection so that the next handshake can tell of a gap.
 var errGap = fault(syscall.EAGAIN, "it is made anew, to tell the server of bytes that were given up")
@@ -150,8 +107,8 @@ func (s *Stream) processAcks() {
 	s.answers.Store(true)
 	s.acksKnown, s.ignoring = true, false
 	s.rtt.Store(l.rtt.Load())
-	if acked > s.confirmed {
-		s.confirm(acked)
+	if texts := l.ackedTexts.Load(); acked > s.confirmed || texts > s.window.textsGone {
+		s.confirm(acked, texts)
 		l.wakeOnAck.Store(false)
 	}
 }

@@ -133,8 +133,8 @@ func (l *lane) pingArrived() bool {
 	return t.link != nil && t.link.acked.Load() < 0 && t.link.pingArrived()
 }
 
-func (l *lane) ping(offset, now int64) {
-	l.asking, l.offset, l.laneSeq = true, offset, l.pend(offset, now)
+func (l *lane) ping(offset, texts, now int64) {
+	l.asking, l.offset, l.laneSeq = true, offset, l.pend(offset, texts, now)
 }
 
 // queue is not reached: takeLane refuses what would need it.
@@ -170,7 +170,7 @@ func (s *Stream) finishLane() error {
 		if s.link != nil && s.window.waiting == 0 {
 			now := clock()
 			if l := s.link.acks(); l.pinged < s.window.next {
-				s.link.ping(s.window.next, now)
+				s.link.ping(s.window.next, 0, now)
 				if err := s.flush(false); err != nil {
 					return err
 				}
@@ -191,7 +191,7 @@ func (s *Stream) finishLane() error {
 		}
 	}
 	if s.lane.leave(s.ctx) {
-		s.confirm(s.window.next)
+		s.confirm(s.window.next, 0)
 	}
 	return nil
 }

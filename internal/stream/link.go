@@ -196,9 +196,9 @@ func (l *link) queue(opcode byte, payload []byte) {
 // the offset, a check, and the ping's sequence number: bytes that are damaged on
 // their way, or a pong that answers no ping of ours, must not pass for an
 // acknowledgement, and a pong tells which ping it answers.
-func (l *link) ping(offset, now int64) {
+func (l *link) ping(offset, texts, now int64) {
 	var payload [16]byte
-	seq := l.pend(offset, now)
+	seq := l.pend(offset, texts, now)
 	binary.BigEndian.PutUint64(payload[:], uint64(offset))
 	binary.BigEndian.PutUint32(payload[8:], l.check(seq, offset))
 	binary.BigEndian.PutUint32(payload[12:], seq)

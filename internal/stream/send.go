@@ -2,7 +2,11 @@
 
 package stream
 
-import "time"
+import (
+	"fmt"
+	"syscall"
+	"time"
+)
 
 // Reserve waits until a chunk of up to max bytes can be kept, or is to be
 // given up, and tells how many bytes can in chunks of that size.
@@ -16,7 +20,7 @@ func (s *Stream) Reserve(max int) (int, error) {
 		if s.skipping {
 			return max, nil
 		}
-		if w := s.window.waiting; w == 0 || w+size <= s.most || s.link == nil {
+		if w := s.window.waiting; w == 0 || w+size <= s.most || s.link == nil || s.pacing {
 			if s.window.place(size) {
 				return max * s.window.fits(size, s.most), nil
 			}
@@ -103,6 +107,23 @@ func (s *Stream) Put(a, b []byte) error {
 	return nil
 }
 
+// PutText takes a text message, which is sent behind what was put before, and
+// kept and sent again in the same way.
+func (s *Stream) PutText(text []byte) error {
+	if s.lane != nil {
+		return fmt.Errorf("a text message needs a connection of one's own: use wire=raw: %w", syscall.ENOTSUP)
+	}
+	if _, err := s.Reserve(len(text)); err != nil {
+		return err
+	}
+	if s.skipping {
+		s.cfg.Warn(fmt.Sprintf("a text message of %d bytes was given up, as on_full says", len(text)))
+		return nil
+	}
+	s.window.putText(&s.wire, text)
+	return nil
+}
+
 // Flush sends everything that was put, where there is a connection; where
 // there is none, it is kept.
 func (s *Stream) Flush() error {
@@ -116,10 +137,24 @@ func (s *Stream) Flush() error {
 // is to come at once, the last of it may wait for that.
 func (s *Stream) flush(more bool) error {
 	for s.link != nil {
+		now := clock()
+		if s.acksKnown && s.link.silent(now, s.cfg.PongTimeout) {
+			return s.lose(s.errSilent())
+		}
+		paced := s.paceDue(now)
+		if paced <= 0 && s.toReplay() {
+			if err := s.replay(now); err != nil {
+				return s.lose(err)
+			}
+			continue
+		}
 		var n int
 		var start, end int64
-		s.pieces, n, start, end = s.window.span(s.pieces[:0], s.most)
+		s.pieces, n, start, end = s.window.span(s.pieces[:0], s.paceSize(s.most))
 		switch {
+		case paced > 0:
+			s.pieces, n, end = s.pieces[:0], 0, s.reached
+			s.wakeAfter(now, paced)
 		case s.blockedByGap():
 			if s.expectAck() {
 				s.waker.Wake()
@@ -128,10 +163,7 @@ func (s *Stream) flush(more bool) error {
 		case n == 0:
 			s.reached = end
 		}
-		now := clock()
-		if s.acksKnown && s.link.silent(now, s.cfg.PongTimeout) {
-			return s.lose(s.errSilent())
-		}
+		s.window.wrote(n) // before ask, which counts what is written
 		s.ask(end, now, n == 0)
 		if n == 0 && (more || !s.link.queued()) {
 			break
@@ -141,7 +173,7 @@ func (s *Stream) flush(more bool) error {
 			return s.lose(err)
 		}
 		if n > 0 {
-			s.window.wrote(n)
+			s.pace(now, end-start)
 			s.spoke = now
 		}
 	}
@@ -189,7 +221,11 @@ func (s *Stream) ask(end, now int64, alone bool) {
 		idle = never
 	}
 	due := idle
-	if unasked := end - l.pinged; unasked > 0 && (!s.ignoring || now-l.since < int64(ignoreAfter)) {
+	unasked := end - l.pinged
+	if s.window.textsWritten > l.pingedTexts {
+		unasked++
+	}
+	if unasked > 0 && (!s.ignoring || now-l.since < int64(ignoreAfter)) {
 		due = ackDelay
 		if alone {
 			due += ackDelay / 2
@@ -202,7 +238,7 @@ func (s *Stream) ask(end, now int64, alone bool) {
 		if s.window.empty() {
 			s.window.release() // nothing came for a whole interval
 		}
-		s.link.ping(end, now)
+		s.link.ping(end, s.window.textsWritten, now)
 		since = 0
 		due = idle
 	}

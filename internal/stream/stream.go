@@ -51,6 +51,7 @@ type Settings struct {
 	PongTimeout    time.Duration // and given up after so long without an answer
 	MaxOffline     time.Duration // how long to go on dialling; 0: for ever
 	ReplayBytes    int           // frames kept until they are acknowledged
+	ReplayRate     int           // bytes a second of what was kept; 0: as fast as it goes
 	OnFull         OnFull
 	Mux            bool // the mux wire, over a connection that streams share
 	Access         Access
@@ -107,6 +108,10 @@ type Stream struct {
 	pieces     [][]byte                 // of one write
 	scratch    []byte                   // one message, unmasked
 	batch      []byte                   // frames made anew for a replay
+	again      int64                    // offset up to which messages are made anew,
+	againFrom  int64                    // from here on
+	pacing     bool                     // what was kept is sent at ReplayRate,
+	paceAt     int64                    // the next of it then
 	spoke      int64                    // when data or IdleText was last written
 	parting    bool                     // the present link was told that the tail is over
 	until      int64                    // when lingering ends

@@ -32,6 +32,9 @@ type window struct {
 
 	now  int64 // by clock(), when what is put was taken from its source
 	next int64 // offset after the newest message, or after what was skipped since
+
+	textsGone    int64 // texts that were let go of
+	textsWritten int64 // texts, from the stream's start, that were written to the present connection or let go of
 }
 
 // A message is a chunk in its frames.
@@ -40,11 +43,14 @@ type message struct {
 	seg    *segment // where its frames are,
 	at     int32    // from here
 	size   int32    // so long
-	chunk  int32    // the chunk's bytes, the last of the frames' payload
+	chunk  int32    // the chunk's bytes, the last of the frames' payload; 0: a text
 	born   uint32   // when it was put, by clock() in ms
 }
 
 func (m *message) frames() []byte { return m.seg.buf[m.at : m.at+m.size] }
+
+// isText tells a text message, which has no bytes of the stream.
+func (m *message) isText() bool { return m.chunk == 0 }
 
 // end is the offset after its last byte.
 func (m *message) end() int64 { return m.offset + int64(m.chunk) }
@@ -130,11 +136,24 @@ func (w *window) tidy() {
 
 // put adds a chunk as a message that place has found room for.
 func (w *window) put(form *wire, a, b []byte) {
+	at := len(w.newest.buf)
+	w.newest.buf = form.appendMessage(w.newest.buf, a, b)
+	w.add(at, len(a)+len(b))
+}
+
+// putText adds a text that place has found room for.
+func (w *window) putText(form *wire, text []byte) {
+	at := len(w.newest.buf)
+	w.newest.buf = form.appendText(w.newest.buf, text)
+	w.add(at, 0)
+}
+
+// add adds the message whose frames begin at a place of the newest segment,
+// with so many bytes of the stream.
+func (w *window) add(at, n int) {
 	seg := w.newest
-	at := len(seg.buf)
-	seg.buf = form.appendMessage(seg.buf, a, b)
 	seg.live++
-	n, size := len(a)+len(b), len(seg.buf)-at
+	size := len(seg.buf) - at
 	if w.first > 64 && w.first > len(w.messages)/2 {
 		// Room for the new ones where the acknowledged ones were.
 		w.unsent -= w.first
@@ -192,15 +211,21 @@ func (w *window) afterGap() bool {
 // wrote marks n messages as written to the present connection.
 func (w *window) wrote(n int) {
 	for ; n > 0; n-- {
-		w.waiting -= int(w.messages[w.unsent].size)
+		m := &w.messages[w.unsent]
+		w.waiting -= int(m.size)
+		if m.isText() {
+			w.textsWritten++
+		}
 		w.unsent++
 	}
 }
 
-// drop lets go of the oldest messages that lie wholly below an offset.
-func (w *window) drop(offset int64) {
+// drop lets go of the oldest messages that lie wholly below an offset, and of
+// so many texts, from the stream's start.
+func (w *window) drop(offset, texts int64) {
 	for !w.empty() {
-		if w.messages[w.first].end() > offset {
+		m := &w.messages[w.first]
+		if m.end() > offset || m.isText() && m.offset == offset && w.textsGone >= texts {
 			break
 		}
 		w.pop()
@@ -213,8 +238,10 @@ func (w *window) pop() {
 	w.held -= int(m.size) + messageCost
 	w.frames -= int(m.size)
 	if w.unsent == w.first {
-		w.unsent++
-		w.waiting -= int(m.size)
+		w.wrote(1) // to nobody
+	}
+	if m.isText() {
+		w.textsGone++
 	}
 	if m.seg.live--; m.seg.live == 0 {
 		if m.seg == w.newest {
@@ -230,7 +257,9 @@ func (w *window) pop() {
 }
 
 // rewind makes everything that is held unsent again, for a new connection.
-func (w *window) rewind() { w.unsent, w.waiting = w.first, w.frames }
+func (w *window) rewind() {
+	w.unsent, w.waiting, w.textsWritten = w.first, w.frames, w.textsGone
+}
 
 // release gives the memory back.
 func (w *window) release() {
@@ -253,8 +282,12 @@ func (w *window) oldest() int64 {
 	return w.now - int64(uint32(w.now/1e6)-w.messages[w.first].born)*1e6
 }
 
-// chunk unmasks what a message's chunk has from an offset on, into scratch.
+// chunk unmasks what a message's chunk has from an offset on, or a whole text,
+// into scratch.
 func (w *window) chunk(m *message, from int64, scratch []byte) []byte {
 	scratch = appendPayload(scratch[:0], m.frames())
+	if m.isText() {
+		return scratch
+	}
 	return scratch[int64(len(scratch))-int64(m.chunk)+max(0, from-m.offset):]
 }

@@ -32,7 +32,7 @@ func (b *bench) latency() []group {
 		title: "Added latency, three streams of 2560 B each 80 ms", quick: true, rounds: rounds,
 		entries: []entry{
 			run(ours, "ours"), run(callback, "ours", "callback"),
-			run(loop, "lws", "loop"), run(wake, "lws", "wake"),
+			run(loop, "lws", "rings"), run(wake, "lws", "wake"),
 		},
 		rows: func(r results) []row {
 			var rows []row

@@ -78,6 +78,7 @@ func Register(from, to string) (*Session, error) {
 	if same(source, sink) {
 		return nil, fmt.Errorf("to %q: source and destination are the same: %w", shown(to), syscall.EINVAL)
 	}
+	warnOfVariables()
 	options, err := defaults()
 	if err != nil {
 		return nil, err

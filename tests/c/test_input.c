@@ -406,7 +406,10 @@ static const struct row {
     /* Options. */
     OPTION("volume", "11", -ENOENT, "record_set_option|volume|no such option|README"),
     OPTION("", "11", -ENOENT, "no such option"),
-    OPTION("STOP_TIMEOUT", "11", -ENOENT, "no such option"),
+    OPTION("STOP_TIMEOUT", "11", -ENOENT, "no such option|did you mean stop_timeout"),
+    OPTION("tsl_ca", "/ca.pem", -ENOENT, "tsl_ca|no such option|did you mean tls_ca"),
+    OPTION("on_full", "dropoldest", -EINVAL, "on_full|dropoldest|drop_oldest"),
+    OPTION("header", "Authorization Token", -EINVAL, "header|Name: value"),
     OPTION("stop_timeout", "", -EINVAL, "stop_timeout|milliseconds"),
     OPTION("stop_timeout", "soon", -EINVAL, "stop_timeout|soon|milliseconds"),
     OPTION("stop_timeout", "0", -EINVAL, "stop_timeout|1 to 600000"),

@@ -75,8 +75,8 @@ func Register(from, to string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if same(source, sink) {
-		return nil, fmt.Errorf("to %q: source and destination are the same: %w", shown(to), syscall.EINVAL)
+	if what := shared(source, sink); what != "" {
+		return nil, fmt.Errorf("from %q and to %q %s: %w", shown(from), shown(to), what, syscall.EINVAL)
 	}
 	warnOfVariables()
 	options, err := defaults()

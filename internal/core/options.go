@@ -33,7 +33,10 @@ type Option struct {
 	set func(o *Options, value string) bool
 }
 
-const headerKey = "header"
+const (
+	headerKey     = "header"
+	defaultReplay = 1 << 20
+)
 
 // OptionTable is all there is to set.
 var OptionTable = []Option{
@@ -49,8 +52,8 @@ var OptionTable = []Option{
 	{"pong_timeout", "milliseconds, 1 to 600000", "10000",
 		"How long a server that answers pings may be silent before it is given up and dialled again.",
 		millis(func(o *Options) *time.Duration { return &o.PongTimeout })},
-	{"replay_bytes", "bytes, 4096 to 1073741824", "1048576",
-		"How much is kept until the server has acknowledged it, to be sent again after a lost connection. All sessions of a process together keep at most 64 MiB.",
+	{"replay_bytes", "bytes, 4096 to 1073741824", strconv.Itoa(defaultReplay),
+		"How much is kept until the server has acknowledged it, to be sent again after a lost connection. All sessions of a process together keep at most 64 MiB; the log tells at the start of one that asks for more than is left.",
 		number(4<<10, 1<<30, func(o *Options, n uint64) { o.ReplayBytes = int(n) })},
 	{"max_offline", "milliseconds, 0 to 2147483647", "0",
 		"How long a lost server is dialled before the session fails; 0 is for ever.",

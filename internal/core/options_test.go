@@ -197,3 +197,45 @@ func TestTheEnvironmentHasSeveralHeaders(t *testing.T) {
 		t.Errorf("a line that is no header: %v", err)
 	}
 }
+
+// A session that asks for more than is left of the process's bound says so as
+// it starts; one that gets what it asks for, or never asked, says nothing.
+func TestASessionSaysWhatOfReplayBytesIsSure(t *testing.T) {
+	lines := logLines(t, "replay_bytes is")
+	srv := newServer(t, false)
+	begin := func(to, replay string) *Session {
+		s := register(t, "null://", to)
+		if replay != "" {
+			if err := s.SetOption("replay_bytes", replay); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Start(Caller{}); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	expect := func(words ...string) {
+		t.Helper()
+		got := lines()
+		if len(got) != len(words) {
+			t.Fatalf("%q, want %d lines", got, len(words))
+		}
+		for i, w := range words {
+			if !strings.HasPrefix(got[i], fmt.Sprint(LogWarn, " null:// -> "+srv.url)) || !strings.Contains(got[i], w) {
+				t.Errorf("%q, want %q", got[i], w)
+			}
+		}
+	}
+	begin("null://", "1073741824") // has no window
+	begin(srv.url, "")
+	first := begin(srv.url, "33554432")
+	expect()
+	begin(srv.url, "1073741824")
+	one := "replay_bytes is 1073741824, of which 32505856 are sure: all sessions of a process keep 67108864 together, and the others that run may take 34603008"
+	expect(one)
+	first.Stop(Caller{})
+	begin(srv.url, "")
+	begin(srv.url, "1048577")
+	expect(one, "replay_bytes is 1048577, of which 0 are sure")
+}

@@ -128,7 +128,9 @@ func (s *Session) Start(by Caller) error {
 		return err
 	}
 	defer close(r.opened)
-	err = r.open(s.from, s.to)
+	if err = r.open(s.from, s.to); err == nil {
+		r.warnOfShare()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {

@@ -91,6 +91,7 @@ func (r *run) open(from, to target) (err error) {
 			return fmt.Errorf("no thread for data_ready (raise the limit on threads, or let sessions share): %w", err)
 		}
 	}
+	o.source = r.source
 	if r.sink, err = to.sink(o); err != nil {
 		return err
 	}

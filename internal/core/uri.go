@@ -21,13 +21,14 @@ type opening struct {
 	chunk   int // bytes, the most that is moved at once
 	options Options
 	events  stream.Events // of a sink that has a connection
+	source  Source        // the source that is open already; of a sink
 }
 
 // A target is a parsed URI: what it can be, and how that opens.
 type target struct {
 	source func(opening) (Source, error) // nil: cannot be a source
 	sink   func(opening) (Sink, error)   // nil: cannot be a destination
-	same   any                           // endpoint.Ring or endpoint.File, to refuse a loop
+	same   any                           // endpoint.Ring, File or Mem, to refuse a loop
 	ready  func() error                  // nil, or what a source must be at register
 }
 
@@ -88,13 +89,24 @@ func shown(uri string) string {
 	return uri
 }
 
-// same tells whether source and destination are one thing.
-func same(from, to target) bool {
-	if f, ok := from.same.(endpoint.File); ok {
-		t, ok := to.same.(endpoint.File)
-		return ok && f.Same(t)
+// shared says what source and destination have in common that cannot be both,
+// "" where that is nothing. A file is looked at again when it is opened.
+func shared(from, to target) string {
+	switch f := from.same.(type) {
+	case endpoint.File:
+		if t, ok := to.same.(endpoint.File); ok && f.Same(t) {
+			return "are the same file"
+		}
+	case endpoint.Mem:
+		if t, ok := to.same.(endpoint.Mem); ok && f.Overlaps(t) {
+			return "overlap in memory"
+		}
+	case endpoint.Ring:
+		if from.same == to.same {
+			return "are the same ring"
+		}
 	}
-	return from.same != nil && from.same == to.same
+	return ""
 }
 
 // keys reads key=value&key=value; every key must be one of names.
@@ -165,6 +177,7 @@ func memTarget(_, rest string) (target, error) {
 	return target{
 		source: func(o opening) (Source, error) { return opened[Source](mem.Source(o.chunk)) },
 		sink:   func(opening) (Sink, error) { return opened[Sink](mem.Sink()) },
+		same:   mem,
 	}, nil
 }
 
@@ -183,9 +196,12 @@ func fileTarget(_, path string) (target, error) {
 	}
 	return target{
 		source: func(o opening) (Source, error) { return opened[Source](file.Source(o.chunk)) },
-		sink:   func(opening) (Sink, error) { return opened[Sink](file.Sink()) },
-		same:   file,
-		ready:  file.Readable,
+		sink: func(o opening) (Sink, error) {
+			source, _ := o.source.(*endpoint.FileSource)
+			return opened[Sink](file.Sink(source))
+		},
+		same:  file,
+		ready: file.Readable,
 	}, nil
 }
 

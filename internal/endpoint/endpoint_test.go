@@ -164,7 +164,7 @@ func TestAFileIsReadToItsEndAndWritten(t *testing.T) {
 	if _, err := file.Source(10); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("a file that is not there: %v", err)
 	}
-	sink, err := file.Sink()
+	sink, err := file.Sink(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

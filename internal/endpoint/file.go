@@ -118,9 +118,10 @@ func (s *FileSource) Remaining() int64 {
 
 func (s *FileSource) Close() error { return s.file.Close() }
 
-// Sink creates or truncates the file.
-func (f File) Sink() (*FileSink, error) {
-	file, err := os.Create(f.path)
+// Sink creates or empties the file, unless it is the one that source reads.
+// source is nil where the source is no file.
+func (f File) Sink(source *FileSource) (*FileSink, error) {
+	file, err := create(f.path, source)
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,12 @@ func NewMem(address, size uint64) (Mem, error) {
 	return Mem{uintptr(address), int64(size)}, nil
 }
 
+// Overlaps reports whether two pieces of memory have a byte in common.
+func (m Mem) Overlaps(other Mem) bool {
+	a, b := uint64(m.address), uint64(other.address) // whose sums NewMem has checked
+	return a < b+uint64(other.size) && b < a+uint64(m.size)
+}
+
 // fault explains a piece of memory that is not there.
 func (m Mem) fault(at int64, err error) error {
 	return fmt.Errorf("address=%d&size=%d: nothing is mapped at %#x: on a 64-bit machine print the pointer with PRIuPTR, not %%u: %w",

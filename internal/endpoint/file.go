@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+
+	"msprecord/internal/host"
 )
 
 // File is a path in a URI, taken as it stands: no escapes.
@@ -46,8 +48,12 @@ func (f File) Source(chunk int) (*FileSource, error) {
 	if err := f.Readable(); err != nil {
 		return nil, err
 	}
+	if err := host.BeginBlocking(); err != nil {
+		return nil, err
+	}
 	file, err := os.Open(f.path)
 	if err != nil {
+		host.EndBlocking()
 		return nil, err
 	}
 	s := &FileSource{file: file, buf: make([]byte, chunk)}
@@ -116,12 +122,19 @@ func (s *FileSource) Remaining() int64 {
 	return max(0, info.Size()-s.pos+int64(len(s.have)))
 }
 
-func (s *FileSource) Close() error { return s.file.Close() }
+func (s *FileSource) Close() error {
+	defer host.EndBlocking()
+	return s.file.Close()
+}
 
 // Sink creates or truncates the file.
 func (f File) Sink() (*FileSink, error) {
+	if err := host.BeginBlocking(); err != nil {
+		return nil, err
+	}
 	file, err := os.Create(f.path)
 	if err != nil {
+		host.EndBlocking()
 		return nil, err
 	}
 	return &FileSink{file: file, buf: make([]byte, 0, fileBatch)}, nil
@@ -178,6 +191,7 @@ func (s *FileSink) Delivered() int64 { return s.Sent() }
 
 // Close closes the file where Finish has not.
 func (s *FileSink) Close() error {
+	defer host.EndBlocking()
 	if err := s.file.Close(); !errors.Is(err, os.ErrClosed) {
 		return err
 	}

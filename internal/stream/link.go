@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"msprecord/internal/doorbell"
+	"msprecord/internal/host"
 )
 
 // A link is one connection, from its handshake to its loss. The session's
@@ -97,6 +98,7 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 
 // hangUp ends the connection, and with it the reader.
 func (l *link) hangUp() {
+	defer host.Guard("ending a connection")
 	_ = l.tcp().Close()
 	if l.ear != 0 {
 		ears.drop(l)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+
+	"msprecord/internal/host"
 )
 
 // File is a path in a URI, taken as it stands: no escapes.
@@ -46,8 +48,12 @@ func (f File) Source(chunk int) (*FileSource, error) {
 	if err := f.Readable(); err != nil {
 		return nil, err
 	}
+	if err := host.BeginBlocking(); err != nil {
+		return nil, err
+	}
 	file, err := os.Open(f.path)
 	if err != nil {
+		host.EndBlocking()
 		return nil, err
 	}
 	s := &FileSource{file: file, buf: make([]byte, chunk)}
@@ -116,13 +122,20 @@ func (s *FileSource) Remaining() int64 {
 	return max(0, info.Size()-s.pos+int64(len(s.have)))
 }
 
-func (s *FileSource) Close() error { return s.file.Close() }
+func (s *FileSource) Close() error {
+	defer host.EndBlocking()
+	return s.file.Close()
+}
 
 // Sink creates or empties the file, unless it is the one that source reads.
 // source is nil where the source is no file.
 func (f File) Sink(source *FileSource) (*FileSink, error) {
+	if err := host.BeginBlocking(); err != nil {
+		return nil, err
+	}
 	file, err := create(f.path, source)
 	if err != nil {
+		host.EndBlocking()
 		return nil, err
 	}
 	return &FileSink{file: file, buf: make([]byte, 0, fileBatch)}, nil
@@ -179,6 +192,7 @@ func (s *FileSink) Delivered() int64 { return s.Sent() }
 
 // Close closes the file where Finish has not.
 func (s *FileSink) Close() error {
+	defer host.EndBlocking()
 	if err := s.file.Close(); !errors.Is(err, os.ErrClosed) {
 		return err
 	}

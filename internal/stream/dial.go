@@ -26,6 +26,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"msprecord/internal/doorbell"
+	"msprecord/internal/host"
 )
 
 // ParseURL checks the URL of a server: ws or wss, a host, a path and a query.
@@ -81,6 +82,10 @@ func newDialer(ctx context.Context, cfg Config, w *doorbell.Waker, mask masker, 
 
 // dial connects within ConnectTimeout.
 func (d *dialer) dial() (*link, error) {
+	if err := host.BeginDial(); err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", d.cfg.URL.Host, err)
+	}
+	defer host.EndBlocking()
 	ctx, cancel := context.WithTimeout(d.ctx, d.cfg.ConnectTimeout)
 	defer cancel()
 	gorilla := websocket.Dialer{

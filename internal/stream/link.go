@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"msprecord/internal/doorbell"
+	"msprecord/internal/host"
 )
 
 // A link is one connection, from its handshake to its loss. The session's
@@ -101,6 +102,7 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 // may hold the socket open: closing alone would neither take it out of the
 // epoll instance, which would then report it for ever, nor end the connection.
 func (l *link) hangUp() {
+	defer host.Guard("ending a connection")
 	if l.ear != 0 {
 		ears.drop(l)
 	}

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"github.com/gorilla/websocket"
+
+	"msprecord/internal/host"
 )
 
 // maxMessage is the largest message of a server that is handed on, in bytes.
@@ -17,6 +19,7 @@ const maxMessage = 1 << 20
 // message, where that is not nil.
 func (l *link) read(ws *websocket.Conn, message func(data []byte, text bool)) {
 	var end error
+	defer host.Guard("ending a reader")
 	defer func() {
 		if r := recover(); r != nil {
 			end = fmt.Errorf("reading from the server: %v: %w", r, syscall.EIO)

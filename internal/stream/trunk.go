@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"msprecord/internal/doorbell"
+	"msprecord/internal/host"
 )
 
 // A trunk is one connection of the mux wire, made again where it is lost, that
@@ -181,6 +182,7 @@ func (t *trunk) message(data []byte, text bool) {
 
 // run keeps the trunk connected, to its end.
 func (t *trunk) run() {
+	defer host.Guard("ending a shared connection")
 	defer close(t.over)
 	defer t.waker.Close()
 	defer t.cancel()

@@ -149,18 +149,26 @@ void msp_callback_close(struct msp_callback *cb)
     discard(cb);
 }
 
-void msp_call_event(record_event_func fn, const record_event_t *event, uintptr_t arg,
-                    uintptr_t session)
+void msp_call_event(void *job)
 {
-    uintptr_t outer = msp_enter_session(session);
-    fn((rec_hdl_t)session, event, (void *)arg);
+    struct msp_event_call *call = job;
+    uintptr_t outer = msp_enter_session(call->session);
+    call->fn((rec_hdl_t)call->session, &call->event, (void *)call->arg);
     (void)msp_enter_session(outer);
 }
 
-void msp_call_message(record_message_func fn, const void *data, uint32_t size, int is_text,
-                      uintptr_t arg, uintptr_t session)
+void msp_call_message(void *job)
 {
-    uintptr_t outer = msp_enter_session(session);
-    fn((rec_hdl_t)session, data, size, is_text, (void *)arg);
+    struct msp_message_call *call = job;
+    uintptr_t outer = msp_enter_session(call->session);
+    call->fn((rec_hdl_t)call->session, call->data, call->size, call->is_text, (void *)call->arg);
+    (void)msp_enter_session(outer);
+}
+
+void msp_call_dial(void *job)
+{
+    struct msp_dial_call *call = job;
+    uintptr_t outer = msp_enter_session(call->session);
+    call->fn((rec_hdl_t)call->session, (void *)call->arg);
     (void)msp_enter_session(outer);
 }

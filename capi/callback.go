@@ -15,6 +15,7 @@ import (
 
 	"msprecord/internal/core"
 	"msprecord/internal/doorbell"
+	"msprecord/internal/worker"
 )
 
 //export goRecordSetReady
@@ -42,7 +43,7 @@ func goRecordSetEvent(handle C.uintptr_t, fn C.record_event_func, arg C.uintptr_
 	return setCallback(handle, "record_set_event_cb", func(c *core.Callbacks) {
 		c.Event = nil
 		if fn != nil {
-			c.Event = func(e core.Event) { callEvent(fn, arg, handle, e) }
+			c.Event = func(t *worker.Thread, e core.Event) { callEvent(t, fn, arg, handle, e) }
 		}
 	})
 }
@@ -52,13 +53,17 @@ func goRecordSetMessage(handle C.uintptr_t, fn C.record_message_func, arg C.uint
 	return setCallback(handle, "record_set_message_cb", func(c *core.Callbacks) {
 		c.Message = nil
 		if fn != nil {
-			c.Message = func(data []byte, text bool) {
-				var isText C.int
-				if text {
-					isText = 1
-				}
-				C.msp_call_message(fn, unsafe.Pointer(unsafe.SliceData(data)), C.uint32_t(len(data)), isText, arg, handle)
-			}
+			c.Message = func(t *worker.Thread, data []byte, text bool) { callMessage(t, fn, arg, handle, data, text) }
+		}
+	})
+}
+
+//export goRecordSetDial
+func goRecordSetDial(handle C.uintptr_t, fn C.record_dial_func, arg C.uintptr_t) C.int {
+	return setCallback(handle, "record_set_dial_cb", func(c *core.Callbacks) {
+		c.Dial = nil
+		if fn != nil {
+			c.Dial = func(t *worker.Thread) { callDial(t, fn, arg, handle) }
 		}
 	})
 }
@@ -72,18 +77,48 @@ func setCallback(handle C.uintptr_t, function string, set func(*core.Callbacks))
 	})
 }
 
-func callEvent(fn C.record_event_func, arg C.uintptr_t, handle C.uintptr_t, e core.Event) {
+// What a callback is given is C memory: its call goes on while no Go function
+// waits in C for it.
+
+func callEvent(t *worker.Thread, fn C.record_event_func, arg, handle C.uintptr_t, e core.Event) {
+	call := allocate[C.struct_msp_event_call]()
+	defer C.free(unsafe.Pointer(call))
 	message := C.CString(e.Message)
 	defer C.free(unsafe.Pointer(message))
-	event := C.record_event_t{
+	*call = C.struct_msp_event_call{fn: fn, arg: arg, session: handle, event: C.record_event_t{
 		size:    C.sizeof_record_event_t,
 		_type:   C.uint32_t(e.Type),
 		error:   C.int32_t(e.Err),
 		bytes:   C.uint64_t(e.Bytes),
 		message: message,
 		offset:  C.uint64_t(e.Offset),
+	}}
+	t.Run(unsafe.Pointer(C.msp_call_event), unsafe.Pointer(call))
+}
+
+func callMessage(t *worker.Thread, fn C.record_message_func, arg, handle C.uintptr_t, data []byte, text bool) {
+	call := allocate[C.struct_msp_message_call]()
+	defer C.free(unsafe.Pointer(call))
+	body := C.CBytes(data)
+	defer C.free(body)
+	*call = C.struct_msp_message_call{fn: fn, arg: arg, session: handle, data: body, size: C.uint32_t(len(data))}
+	if text {
+		call.is_text = 1
 	}
-	C.msp_call_event(fn, &event, arg, handle)
+	t.Run(unsafe.Pointer(C.msp_call_message), unsafe.Pointer(call))
+}
+
+func callDial(t *worker.Thread, fn C.record_dial_func, arg, handle C.uintptr_t) {
+	call := allocate[C.struct_msp_dial_call]()
+	defer C.free(unsafe.Pointer(call))
+	*call = C.struct_msp_dial_call{fn: fn, arg: arg, session: handle}
+	t.Run(unsafe.Pointer(C.msp_call_dial), unsafe.Pointer(call))
+}
+
+// allocate is C memory for a T, zeroed.
+func allocate[T any]() *T {
+	var t T
+	return (*T)(C.calloc(1, C.size_t(unsafe.Sizeof(t))))
 }
 
 // A thread is the C thread of one session's data_ready.

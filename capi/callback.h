@@ -39,11 +39,33 @@ void msp_callback_interrupt(struct msp_callback *cb);
  * which is not waited for. cb is gone. */
 void msp_callback_close(struct msp_callback *cb);
 
-/* Call an app's function as part of a session, on this thread. The app's arg
- * is a number to the library, which may be no pointer at all. */
-void msp_call_event(record_event_func fn, const record_event_t *event, uintptr_t arg,
-                    uintptr_t session);
-void msp_call_message(record_message_func fn, const void *data, uint32_t size, int is_text,
-                      uintptr_t arg, uintptr_t session);
+/* Calls of an app's functions as part of a session, for a worker to run. The
+ * app's arg is a number to the library, which may be no pointer at all. */
+struct msp_event_call {
+    record_event_func fn;
+    uintptr_t arg;
+    uintptr_t session;
+    record_event_t event;
+};
+
+struct msp_message_call {
+    record_message_func fn;
+    uintptr_t arg;
+    uintptr_t session;
+    void *data;
+    uint32_t size;
+    int is_text;
+};
+
+struct msp_dial_call {
+    record_dial_func fn;
+    uintptr_t arg;
+    uintptr_t session;
+};
+
+/* Each takes the struct of its kind. */
+void msp_call_event(void *job);
+void msp_call_message(void *job);
+void msp_call_dial(void *job);
 
 #endif

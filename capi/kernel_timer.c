@@ -7,10 +7,8 @@
 
 #include <errno.h>
 #include <msp/kernel.h>
-#include <signal.h>
 
-/* Callbacks are written for a timer task with little stack of its own. */
-#define STACK ((size_t)256 * 1024)
+#include "../internal/worker/thread.h"
 
 static struct {
     pthread_mutex_t lock; /* guards every timer's state, too */
@@ -121,34 +119,14 @@ static void *serve(void *arg)
     return arg;
 }
 
-/* All signals but those that a thread's own mistakes raise: the program's
- * crash handler is to see these. */
-static sigset_t all_but_faults(void)
-{
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
-    sigset_t set;
-    sigfillset(&set);
-    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-        sigdelset(&set, faults[i]);
-    return set;
-}
-
-/* Makes the thread, if it is not there. It takes none of the program's
- * signals. Locked. */
+/* Makes the thread, if it is not there. Locked. */
 static int need_thread(void)
 {
-    pthread_attr_t attr;
-    sigset_t before, blocked = all_but_faults();
     if (service.has_thread)
         return 0;
-    if (pthread_attr_init(&attr) != 0)
-        return -ENOMEM;
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, STACK);
-    pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    int rc = pthread_create(&service.thread, &attr, serve, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
+    int rc = msp_thread_start(&service.thread, serve, NULL);
+    if (rc == 0)
+        pthread_detach(service.thread);
     service.has_thread = rc == 0;
     return -rc;
 }

@@ -2,19 +2,24 @@
  *
  * log.c - lines to stderr or to the application's sink.
  */
-#include "msp_internal.h"
+#include "log_queue.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <msp/log.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LEVEL_UNSET (-1)
+
+__thread const char *msp_log_clock;
 
 static const char letters[] = "-EWID";
 static int current_level = LEVEL_UNSET;
@@ -66,6 +71,11 @@ static void init(void)
     pthread_atfork(hold, let_go, in_child);
 }
 
+void msp_log_init(void)
+{
+    pthread_once(&once, init);
+}
+
 static int level_from_environment(void)
 {
     static const char *const names[] = {"none", "error", "warn", "info", "debug"};
@@ -93,6 +103,11 @@ static int get_level(void)
     return level;
 }
 
+int msp_log_wanted(int level)
+{
+    return level >= MSP_LOG_ERROR && level <= MSP_LOG_DEBUG && level <= get_level();
+}
+
 MSP_WEAK void msp_log_set_level(int level)
 {
     if (level < MSP_LOG_NONE)
@@ -110,6 +125,15 @@ static int is_in_sink(void)
     return 0;
 }
 
+int msp_log_in_sink(void)
+{
+    msp_log_init();
+    hold();
+    int in = is_in_sink();
+    let_go();
+    return in;
+}
+
 static int is_called(unsigned long before)
 {
     for (const struct call *c = sink.calls; c != NULL; c = c->next)
@@ -120,7 +144,7 @@ static int is_called(unsigned long before)
 
 MSP_WEAK void msp_log_set_sink(msp_log_sink_t fn, void *arg)
 {
-    pthread_once(&once, init);
+    msp_log_flush(MSP_LOG_MOMENT); /* what was logged before is the former one's */
     hold();
     sink.fn = fn;
     sink.arg = arg;
@@ -133,7 +157,7 @@ MSP_WEAK void msp_log_set_sink(msp_log_sink_t fn, void *arg)
 /* Hands a line to the sink. 0 when there is none to take it. */
 static int to_sink(int level, const char *tag, const char *line)
 {
-    pthread_once(&once, init);
+    msp_log_init();
     hold();
     if (sink.fn == NULL || is_in_sink()) {
         let_go();
@@ -193,8 +217,12 @@ static const char *colour_of(int level)
 /* Writes what stands before the message and tells its length. */
 static size_t put_head(char *line, size_t size, int level, const char *tag, const char *colour)
 {
-    char clock[32];
-    msp_wall_clock(clock, sizeof(clock));
+    char now[32];
+    const char *clock = msp_log_clock;
+    if (clock == NULL) {
+        msp_wall_clock(now, sizeof(now));
+        clock = now;
+    }
     int n = snprintf(line, size, "%s%s %c %.64s: ", colour, clock, letters[level], tag);
     return n > 0 ? (size_t)n : 0;
 }
@@ -219,9 +247,30 @@ static void put(int level, const char *tag, char *message, size_t n)
     to_stderr(line, n);
 }
 
-MSP_WEAK void msp_log_write(int level, const char *tag, const char *fmt, ...)
+/* msp_log_write() by another name, which no application has in its place. */
+static void own_write(int level, const char *tag, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void msp_log_write(int level, const char *tag, const char *fmt, ...)
+    __attribute__((weak, visibility("default"), alias("own_write")));
+
+int msp_log_takes(size_t n)
 {
-    if (level < MSP_LOG_ERROR || level > MSP_LOG_DEBUG || level > get_level())
+    hold();
+    int taken = sink.fn != NULL;
+    let_go();
+    if (taken || msp_log_write != own_write)
+        return 0;
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    struct stat st;
+    if (n + HEAD_ROOM + TAIL_ROOM > PIPE_BUF &&
+        (fstat(STDERR_FILENO, &st) < 0 || !S_ISREG(st.st_mode)))
+        return 0;
+    return poll(&out, 1, 0) > 0; /* an error does not block either */
+}
+
+static void own_write(int level, const char *tag, const char *fmt, ...)
+{
+    if (!msp_log_wanted(level))
         return;
     int saved_errno = errno;
     if (tag == NULL)

@@ -11,8 +11,8 @@
  * nothing has to wait for the last waiter to leave.
  *
  * Locks, outermost first: the timer lock, one slot lock, the pool lock. The
- * log lock is taken with none of them held. None is held while code of the
- * application runs.
+ * log's, its queue's before its sink's, are taken with none of them held. None is held while code
+ * of the application runs.
  */
 #ifndef MSP_INTERNAL_H
 #define MSP_INTERNAL_H

@@ -16,6 +16,7 @@
 #include "_cgo_export.h"
 #include "call.h"
 #include "callback.h"
+#include "log_queue.h"
 #include "record.h"
 #include "start.h"
 
@@ -35,7 +36,12 @@ void msp_set_error(const char *line)
 
 void msp_log_line(int level, const char *line)
 {
-    msp_log_write(level, "record", "%s", line);
+    msp_log_post(level, line);
+}
+
+void msp_log_settle(void)
+{
+    msp_log_flush(MSP_LOG_MOMENT);
 }
 
 /* Begins a public function. Every one that goes into Go calls this first. */
@@ -71,6 +77,7 @@ static int at_length(rec_hdl_t hdl, int millis, void (*begin)(struct msp_call *)
     msp_set_error(call.error);
     if (call.log)
         msp_log_line(MSP_LOG_ERROR, call.error);
+    msp_log_settle(); /* also what was logged meanwhile */
     return rc;
 }
 
@@ -163,6 +170,14 @@ PUBLIC int record_set_message_cb(rec_hdl_t hdl, record_message_func cb, void *ar
     int rc = enter();
     if (!rc)
         SHORTLY(rc, goRecordSetMessage(NUMBER(hdl), cb, NUMBER(arg)));
+    return rc;
+}
+
+PUBLIC int record_set_dial_cb(rec_hdl_t hdl, record_dial_func cb, void *arg)
+{
+    int rc = enter();
+    if (!rc)
+        SHORTLY(rc, goRecordSetDial(NUMBER(hdl), cb, NUMBER(arg)));
     return rc;
 }
 

@@ -52,6 +52,7 @@ func report(err error) C.int {
 	if !core.Logged(err) {
 		core.Log(core.LogError, err.Error())
 	}
+	C.msp_log_settle()
 	text := C.CString(err.Error())
 	defer C.free(unsafe.Pointer(text))
 	C.msp_set_error(text)
@@ -191,6 +192,8 @@ func goRecordGetStats(handle C.uintptr_t, out *C.record_stats_t) C.int {
 			rtt_us:          C.uint64_t(stats.RTT.Microseconds()),
 			reconnects:      C.uint32_t(stats.Reconnects),
 			given_up_bytes:  C.uint64_t(stats.GivenUp),
+
+			messages_dropped: C.uint64_t(stats.MessagesDropped),
 		}
 		if stats.Answers {
 			filled.acknowledged = 1

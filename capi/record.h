@@ -8,7 +8,11 @@
 /* Keeps the sentence for record_last_error() on this thread. */
 void msp_set_error(const char *line);
 
-/* Logs a line of the library's own. */
+/* Logs a line of the library's own, and does not wait for it. */
 void msp_log_line(int level, const char *line);
+
+/* Waits a moment until what was logged has left: a program that ends, or reads
+ * its log, right after a call that failed finds the line there. */
+void msp_log_settle(void);
 
 #endif

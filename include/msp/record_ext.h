@@ -27,21 +27,22 @@ typedef enum {
 /* Figures of one session since its last start. New fields are added at the
  * end; `size` tells which of them the caller knows. */
 typedef struct {
-    uint32_t size;            /* in: sizeof(record_stats_t); out: bytes filled */
-    uint32_t state;           /* a record_state_t */
-    uint64_t read_bytes;      /* taken from the source */
-    uint64_t sent_bytes;      /* handed to the destination, payload only */
-    uint64_t left_bytes;      /* not delivered when the session ended */
-    uint64_t dropped_bytes;   /* refused by a full ring while the session ran */
-    uint32_t ring_length;     /* capacity of the source ring, 0 for other sources */
-    uint32_t ring_high_water; /* most bytes seen waiting in it */
-    uint64_t acked_bytes;     /* of sent_bytes, known to have arrived */
-    uint64_t resent_bytes;    /* sent again after a lost connection */
-    uint64_t window_bytes;    /* kept to be sent again, frames and all */
-    uint64_t rtt_us;          /* from the last answered ping to its pong, microseconds */
-    uint32_t reconnects;      /* connections made after the first */
-    uint32_t acknowledged;    /* 1: the server answers pings, and so acknowledges bytes */
-    uint64_t given_up_bytes;  /* read, but let go of in an outage, as on_full says */
+    uint32_t size;             /* in: sizeof(record_stats_t); out: bytes filled */
+    uint32_t state;            /* a record_state_t */
+    uint64_t read_bytes;       /* taken from the source */
+    uint64_t sent_bytes;       /* handed to the destination, payload only */
+    uint64_t left_bytes;       /* not delivered when the session ended */
+    uint64_t dropped_bytes;    /* refused by a full ring while the session ran */
+    uint32_t ring_length;      /* capacity of the source ring, 0 for other sources */
+    uint32_t ring_high_water;  /* most bytes seen waiting in it */
+    uint64_t acked_bytes;      /* of sent_bytes, known to have arrived */
+    uint64_t resent_bytes;     /* sent again after a lost connection */
+    uint64_t window_bytes;     /* kept to be sent again, frames and all */
+    uint64_t rtt_us;           /* from the last answered ping to its pong, microseconds */
+    uint32_t reconnects;       /* connections made after the first */
+    uint32_t acknowledged;     /* 1: the server answers pings, and so acknowledges bytes */
+    uint64_t given_up_bytes;   /* read, but let go of in an outage, as on_full says */
+    uint64_t messages_dropped; /* of the server, for which the message callback was too slow */
 } record_stats_t;
 
 typedef enum {
@@ -62,15 +63,29 @@ typedef struct {
                           * start, if on_full let go of them; UINT64_MAX for a full ring */
 } record_event_t;
 
-/* Hears what happens to a session. Called on one thread of the library, in
- * order, never two at a time; a slow one delays the next, not the stream. */
+/* Hears what happens to a session. Called on a thread of the library, in order,
+ * never two of one session at a time, record_message_func included. A slow one
+ * delays what comes after it in its own session: not the stream, and no other
+ * session. What waits for it is bounded: OVERFLOW events are added up, and after
+ * 256 events it hears of the last state of the connection alone; a log line
+ * counts what it was not told. */
 typedef void (*record_event_func)(rec_hdl_t hdl, const record_event_t *event, void *arg);
 
 /* Hears a message of the server, text (is_text 1) or binary. Called as
  * record_event_func is; data is valid during the call, and what is past 1 MiB
- * of a message is cut off. */
+ * of a message is cut off. Up to 1 MiB of messages wait for a slow one; those
+ * that do not fit are dropped, and counted in messages_dropped. */
 typedef void (*record_message_func)(rec_hdl_t hdl, const void *data, uint32_t size, int is_text,
                                     void *arg);
+
+/* Comes right before a session dials its server: the first time, inside
+ * record_start(), and each time after a lost connection. It may call
+ * record_set_option(hdl, "header", ...) for this dial, which suits a token that
+ * expires; record_stop() and record_wait() of its own session are refused. It
+ * may run beside the session's other callbacks. While it blocks its own session
+ * does not dial, and no other is delayed; after connect_timeout the attempt is
+ * given up, and the next waits until it has returned. */
+typedef void (*record_dial_func)(rec_hdl_t hdl, void *arg);
 
 /* Tells the library's version, "MAJOR.MINOR.PATCH".
  *
@@ -95,7 +110,8 @@ const char *record_last_error(void);
  * call wins. A refused value changes nothing.
  *
  * Ownership: both strings are copied.
- * Threads:   any; not while the session runs.
+ * Threads:   any; not while the session runs, save for "header", which then
+ *            holds from the next dial on.
  * Returns:   0; -ENOENT for an unknown key, and the sentence names the one that
  *            is near; -EINVAL for a value that does not fit or no session;
  *            -EBUSY while it runs.
@@ -125,6 +141,16 @@ int record_set_event_cb(rec_hdl_t hdl, record_event_func cb, void *arg);
  * Returns:   0; -EINVAL for no session; -EBUSY while it runs.
  */
 int record_set_message_cb(rec_hdl_t hdl, record_message_func cb, void *arg);
+
+/* Sets what comes before each dial; NULL removes it. Not called with wire=mux,
+ * where sessions share a connection, which keeps the headers it began with.
+ *
+ * Ownership: arg stays the caller's, in use until record_stop() has returned,
+ *            and after a record_start() that failed until cb has returned.
+ * Threads:   any; not while the session runs.
+ * Returns:   0; -EINVAL for no session; -EBUSY while it runs.
+ */
+int record_set_dial_cb(rec_hdl_t hdl, record_dial_func cb, void *arg);
 
 /* Waits until a finite source is delivered (RECORD_FINISHED). A session that
  * is stopped meanwhile ends the wait too.

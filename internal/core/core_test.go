@@ -24,6 +24,7 @@ import (
 
 	"msprecord/internal/doorbell"
 	"msprecord/internal/ringbuffer/ringtest"
+	"msprecord/internal/worker"
 )
 
 // A test that leaves a goroutine or a session behind fails the suite.
@@ -313,7 +314,7 @@ func TestEventsTellWhatHappens(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
 	s.Configure(func(_ *int, _ *Options, c *Callbacks) error {
-		c.Event = func(e Event) {
+		c.Event = func(_ *worker.Thread, e Event) {
 			mu.Lock()
 			defer mu.Unlock()
 			got = append(got, fmt.Sprint(e.Type, " ", e.Bytes))

@@ -83,6 +83,16 @@ func ours(fault any) error {
 	return fmt.Errorf("a fault of the library, please report it: %v: %w", fault, syscall.EIO)
 }
 
+// guarded is do, with a fault of the library as an error.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = ours(fault)
+		}
+	}()
+	return do()
+}
+
 // A logged error is one that core has logged itself.
 type logged struct{ error }
 

@@ -78,7 +78,9 @@ type pump struct {
 	chunk  int
 	looked func() // called after each look at the source
 	read   atomic.Int64
-	ending atomic.Bool // SetEnd was called: nothing is waited for any more
+	noMore atomic.Bool // SetEnd was called: nothing is waited for any more
+
+	abandoned atomic.Bool // stop has returned without it: the source is not touched
 
 	called bool          // data_ready was called since bytes last came
 	pause  time.Duration // the last one since bytes last came
@@ -139,6 +141,9 @@ func (p *pump) step() (int, error) {
 			return 0, err
 		}
 	}
+	if p.abandoned.Load() {
+		return 0, context.Cause(p.ctx)
+	}
 	p.source.Advance()
 	p.read.Add(int64(n))
 	return n, nil
@@ -154,7 +159,7 @@ func cut(p []byte, n int) (first, rest []byte) {
 // the sink. It may also return for nothing.
 func (p *pump) wait() {
 	switch {
-	case p.ending.Load():
+	case p.noMore.Load():
 	case p.waiter == nil:
 		p.park(nil)
 	case p.waiter.Busy():

@@ -4,13 +4,16 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"msprecord/internal/doorbell"
 	"msprecord/internal/stream"
+	"msprecord/internal/worker"
 )
 
 // A run is a session between one start and its stop.
@@ -22,24 +25,32 @@ type run struct {
 	cancel    context.CancelCauseFunc
 	gauge     gauge      // nil where the source is no ring
 	network   connection // nil where the sink has no connection
-	refused   uint64
-	warned    time.Time
-	lost      bool // the connection is
+	lost      bool       // the connection is
+	refusals  refusals
+	missed    missed
+
+	ending sync.Once // fixes the end of the stream
+	stopBy time.Time // when stop_timeout is over, counted from there
+
+	ends   sync.RWMutex // guards the ends while they are asked, and what follows
+	closed bool         // they are closed, or left behind: nobody asks them
+	last   Stats        // what they said last
+	ready  atomic.Bool  // they can be asked
 
 	opened chan struct{} // closed when start has opened both ends, or failed
+	over   atomic.Bool   // the pump is over, or stop has left it behind: who comes first
 	ended  chan struct{} // closed when the pump is over; then err is set
 	err    error
 	left   atomic.Int64
 
 	stopped chan struct{} // closed when stop is over; then stopErr is set
 	stopErr error
-
-	ready atomic.Bool // source and sink can be asked for figures
 }
 
 // A gauge is a source that can tell about its ring.
 type gauge interface {
 	Ring() (length, highWater int, refused uint64)
+	Refused() uint64
 }
 
 // A connection is a sink that can tell about its network.
@@ -56,6 +67,7 @@ func newRun(s *Session) *run {
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	r.chunk = s.chunk
 	r.looked = r.watchRing
+	r.missed.warn = r.warn
 	return r
 }
 
@@ -70,21 +82,29 @@ func (r *run) open(from, to target) (err error) {
 			err = ours(fault)
 		}
 		if err != nil {
-			_ = r.closeEnds()
+			r.closeEnds()
 			r.closeWaiter()
 		}
 	}()
 	o := opening{ctx: r.ctx, waker: r.waker, chunk: r.chunk, options: r.options, events: stream.Events{
 		Up: r.connected, Down: r.disconnected, Gap: r.gaveUp, Warn: r.warn,
-	}}
+	}, headers: r.headers}
+	if r.callbacks.Event != nil || r.callbacks.Message != nil || r.callbacks.Dial != nil {
+		if err := worker.Prepare(); err != nil {
+			return err
+		}
+	}
 	if r.callbacks.Message != nil {
 		o.events.Message = r.heard
 	}
 	if r.source, err = from.source(o); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
+	o.source = r.source
 	if r.gauge, _ = r.source.(gauge); r.gauge == nil {
 		o.options.OnFull = stream.Hold // a file, or memory, can wait
+	} else if err = watch.add(r); err != nil {
+		return err
 	}
 	if r.callbacks.Ready != nil {
 		if r.waiter, err = r.callbacks.Ready(r.waker); err != nil {
@@ -118,16 +138,31 @@ func (r *run) disconnected(err error) {
 	r.tell(Disconnected, err, err.Error())
 }
 
-func (r *run) closeEnds() error {
-	var err error
-	if r.sink != nil {
-		err = r.sink.Close()
+// closeEnds closes both ends and breaks off what still works on them.
+func (r *run) closeEnds() {
+	_ = r.closeSink()
+	_ = r.closeSource()
+}
+
+func (r *run) closeSink() error {
+	if r.sink == nil {
+		return nil
 	}
-	if r.source != nil {
-		err = both(err, r.source.Close())
+	return guarded(r.sink.Close)
+}
+
+// closeSource closes the source, after the sink: nothing is asked of either
+// any more.
+func (r *run) closeSource() error {
+	if r.gauge != nil {
+		watch.remove(r)
 	}
-	r.cancel(nil)
-	return err
+	r.leave()
+	defer r.cancel(nil)
+	if r.source == nil {
+		return nil
+	}
+	return guarded(r.source.Close)
 }
 
 func (r *run) closeWaiter() {
@@ -146,50 +181,12 @@ func (r *run) gaveUp(offset, length int64) {
 
 func (r *run) warn(text string) { Log(LogWarn, r.session.name+": "+text) }
 
-// heard hands on what the server said. It holds the connection's reader back
-// while the app is behind.
+// heard hands on what the server said. It never waits: the connection's reader
+// also hears the pongs.
 func (r *run) heard(data []byte, text bool) {
-	events.addInTurn(queuedEvent{session: r.session, call: func() { r.callbacks.Message(data, text) }}, r.ctx.Done())
-}
-
-// finish closes both ends after the pump, and counts what stays behind.
-func (r *run) finish(err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			r.err = both(r.err, ours(fault))
-		}
-	}()
-	r.watchRing()
-	delivered := r.sink.Delivered()
-	left := r.source.Remaining() + r.read.Load() - delivered
-	if r.network != nil {
-		left -= r.network.Figures().GivenUp
+	if !r.abandoned.Load() && !r.session.queue.addMessage(&r.callbacks, data, text) {
+		r.missed.message(len(data))
 	}
-	if closeErr := r.closeEnds(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		return
-	}
-	r.left.Store(left)
-	r.err = logged{fmt.Errorf("%w: %d bytes are left behind, %d are known to have arrived", err, left, delivered)}
-}
-
-// watchRing reports what the producer was refused.
-func (r *run) watchRing() {
-	if r.gauge == nil {
-		return
-	}
-	_, _, refused := r.gauge.Ring()
-	if refused == r.refused {
-		return
-	}
-	if now := time.Now(); now.Sub(r.warned) > time.Second {
-		r.warned = now
-		r.warn(fmt.Sprintf("the ring was full: %d bytes were refused so far", refused))
-	}
-	r.tellEvent(Event{Type: Overflow, Bytes: refused - r.refused, Offset: nowhere, Message: "the ring was full"})
-	r.refused = refused
 }
 
 func (r *run) tell(t EventType, err error, message string) {
@@ -197,28 +194,92 @@ func (r *run) tell(t EventType, err error, message string) {
 }
 
 func (r *run) tellEvent(e Event) {
-	if r.callbacks.Event != nil {
-		events.add(queuedEvent{session: r.session, call: func() { r.callbacks.Event(e) }})
+	if r.callbacks.Event == nil || r.abandoned.Load() {
+		return
+	}
+	if lost := r.session.queue.addEvent(&r.callbacks, e); lost > 0 {
+		r.missed.event(lost)
 	}
 }
 
-// end fixes the end of the stream at what is in the source now.
-func (r *run) end() {
-	r.source.SetEnd()
-	r.ending.Store(true)
-	r.waker.Wake()
+// headers are what the next dial sends, where the program may have changed
+// them, and may do so now.
+func (r *run) headers(ctx context.Context) []string {
+	s := r.session
+	if r.callbacks.Dial != nil {
+		s.callDial(ctx, r.callbacks.Dial)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.options.Access.Headers
 }
+
+// finish closes both ends after the pump, and counts what stays behind.
+func (r *run) finish(err error) {
+	r.watchRing()
+	closeErr := r.closeSink() // what arrives counts until here
+	var left, delivered int64
+	fault := guarded(func() error {
+		delivered = r.sink.Delivered()
+		left = r.behind(delivered)
+		return nil
+	})
+	closeErr = both(both(closeErr, fault), r.closeSource())
+	if err == nil {
+		err = closeErr
+	}
+	switch {
+	case err == nil, errors.Is(err, errTimeout) && left == 0 && fault == nil:
+	case left == 0:
+		r.err = logged{fmt.Errorf("%w: the %d bytes that were read have arrived", err, delivered)}
+	default:
+		r.left.Store(left)
+		r.err = logged{leftBehind(err, left, delivered)}
+	}
+}
+
+func leftBehind(err error, left, delivered int64) error {
+	return fmt.Errorf("%w: %d bytes are left behind, %d are known to have arrived", err, left, delivered)
+}
+
+// behind is how many bytes of what the source gave or has are not known to
+// have arrived. Only before the source is closed.
+func (r *run) behind(delivered int64) int64 {
+	left := r.source.Remaining() + r.read.Load() - delivered
+	if r.network != nil {
+		left -= r.network.Figures().GivenUp
+	}
+	return max(left, 0)
+}
+
+// end fixes the end of the stream at what is in the source now, and has
+// stop_timeout begin.
+func (r *run) end() {
+	r.ending.Do(func() {
+		r.stopBy = time.Now().Add(r.options.StopTimeout)
+		r.ends.RLock()
+		defer r.ends.RUnlock()
+		if !r.closed {
+			r.source.SetEnd()
+		}
+		r.noMore.Store(true)
+		r.waker.Wake()
+	})
+}
+
+// leaveAfter is how long a pump that was broken off is given to end.
+var leaveAfter = time.Second
 
 // stop is the protocol of record_stop, each step bounded by stop_timeout: fix
 // the end, release the callback, deliver the tail, let go of everything.
 func (r *run) stop(by Caller) error {
-	deadline := time.Now().Add(r.options.StopTimeout)
-	alarm := time.NewTimer(r.options.StopTimeout)
+	r.end()
+	deadline := notBefore(r.stopBy, releaseEvery)
+	alarm := time.NewTimer(time.Until(deadline))
 	defer alarm.Stop()
 	again := time.NewTicker(releaseEvery)
 	defer again.Stop()
 
-	r.end()
 	r.release(by)
 	pumping, tokens := r.ended, (<-chan struct{})(nil)
 	for late := false; !late && (pumping != nil || r.blocked()); {
@@ -233,21 +294,49 @@ func (r *run) stop(by Caller) error {
 		case <-alarm.C:
 			late = true
 			r.cancel(errTimeout)
-			<-r.ended // nothing the pump does outlasts the cancel
+			alarm.Reset(leaveAfter)
+			select {
+			case <-r.ended:
+			case <-alarm.C:
+				if err := r.abandon(); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	stuck := r.blocked()
 	r.closeWaiter()
-	if soonest := time.Now().Add(releaseEvery); deadline.Before(soonest) {
-		deadline = soonest // one that runs just now is not stuck yet
-	}
-	if !events.settle(r.session, deadline) {
-		return both(r.err, fmt.Errorf("the event callback has not returned: %w", syscall.ETIMEDOUT))
-	}
-	if stuck && r.err == nil {
+	err := r.err
+	events, messages, returned := r.session.queue.settle(deadline)
+	r.missed.atStop(events, messages)
+	switch {
+	case !returned:
+		return both(err, fmt.Errorf("the event or message callback has not returned (its memory is still in use): %w", syscall.ETIMEDOUT))
+	case !r.session.dialReturned(deadline):
+		return both(err, fmt.Errorf("the dial callback has not returned (its memory is still in use): %w", syscall.ETIMEDOUT))
+	case stuck && err == nil:
 		return fmt.Errorf("data_ready has not returned (set a data_release callback that wakes it; its memory is still in use): %w", syscall.ETIMEDOUT)
 	}
-	return r.err
+	return err
+}
+
+// abandon leaves a pump behind that does not end although it was broken off:
+// something hangs that is beyond any bound. The pump touches nothing of the
+// program's any more. nil: it has ended after all.
+func (r *run) abandon() error {
+	if !r.over.CompareAndSwap(false, true) {
+		<-r.ended
+		return nil
+	}
+	r.abandoned.Store(true)
+	delivered := r.sink.Delivered()
+	left := r.behind(delivered)
+	r.leave()
+	r.left.Store(left)
+	err := leftBehind(fmt.Errorf("%w, and source or destination hangs", errTimeout), left, delivered)
+	Log(LogError, r.session.name+": "+err.Error())
+	r.session.queue.settle(time.Now())
+	return logged{err}
 }
 
 func (r *run) blocked() bool { return r.waiter != nil && r.waiter.Busy() }
@@ -263,11 +352,37 @@ func (r *run) release(by Caller) {
 	}
 }
 
+// leave notes what the ends say last; from here on nobody asks them.
+func (r *run) leave() {
+	r.ends.Lock()
+	defer r.ends.Unlock()
+	if !r.closed && r.ready.Load() {
+		_ = guarded(func() error {
+			r.ask(&r.last)
+			return nil
+		})
+	}
+	r.closed = true
+}
+
+// fill tells the figures of now, or the last ones.
 func (r *run) fill(s *Stats) {
-	s.Left = r.left.Load()
 	if !r.ready.Load() {
 		return
 	}
+	r.ends.RLock()
+	defer r.ends.RUnlock()
+	state := s.State
+	if r.closed {
+		*s = r.last
+	} else {
+		r.ask(s)
+	}
+	s.State, s.Left, s.MessagesDropped = state, r.left.Load(), r.missed.messages.Load()
+}
+
+// ask asks the ends for their figures. The caller holds ends.
+func (r *run) ask(s *Stats) {
 	s.Read, s.Sent, s.Delivered = r.read.Load(), r.sink.Sent(), r.sink.Delivered()
 	if r.network != nil {
 		s.Figures = r.network.Figures()

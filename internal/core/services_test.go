@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"msprecord/internal/ringbuffer/ringtest"
+	"msprecord/internal/worker"
 )
 
 // A said is one message of a client, as a strict service sees it.
@@ -153,7 +154,7 @@ func TestSpeechServicesHearWhatTheyExpect(t *testing.T) {
 			var mu sync.Mutex
 			var heard []string
 			s.Configure(func(_ *int, _ *Options, c *Callbacks) error {
-				c.Message = func(data []byte, isText bool) {
+				c.Message = func(_ *worker.Thread, data []byte, isText bool) {
 					mu.Lock()
 					defer mu.Unlock()
 					heard = append(heard, fmt.Sprint(isText, string(data)))

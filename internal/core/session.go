@@ -5,6 +5,7 @@
 package core
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 
 	"msprecord/internal/doorbell"
 	"msprecord/internal/stream"
+	"msprecord/internal/worker"
 )
 
 // State is a record_state_t.
@@ -39,8 +41,9 @@ const releaseEvery = 100 * time.Millisecond
 type Callbacks struct {
 	Ready   func(*doorbell.Waker) (Waiter, error) // makes the thread that data_ready runs on
 	Release func(Caller)                          // has data_release run on the caller's thread; does not wait for it
-	Event   func(Event)
-	Message func(data []byte, text bool) // what the server said
+	Event   func(*worker.Thread, Event)
+	Message func(t *worker.Thread, data []byte, text bool) // what the server said
+	Dial    func(*worker.Thread)                           // before each dial
 }
 
 // A Caller is who calls a method that may wait.
@@ -55,6 +58,8 @@ type Session struct {
 	Handle   uint64
 	name     string // for messages
 	from, to target
+	queue    queue         // what the program has to be told
+	dialing  chan struct{} // holds a token while Callbacks.Dial runs
 
 	mu        sync.Mutex // never held while a callback or an endpoint works
 	state     State
@@ -86,7 +91,9 @@ func Register(from, to string) (*Session, error) {
 	s := &Session{
 		name: shown(from) + " -> " + shown(to),
 		from: source, to: sink, chunk: defaultChunk, options: options,
+		dialing: make(chan struct{}, 1),
 	}
+	s.queue.changed.L = &s.queue.mu
 	enroll(s)
 	return s, nil
 }
@@ -116,8 +123,14 @@ func (s *Session) SetChunk(n int) error {
 	})
 }
 
-// SetOption sets one option of the table.
+// SetOption sets one option of the table. A header may change while the
+// session runs: it holds from the next dial on.
 func (s *Session) SetOption(key, value string) error {
+	if key == "header" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.options.Set(key, value)
+	}
 	return s.Configure(func(_ *int, o *Options, _ *Callbacks) error { return o.Set(key, value) })
 }
 
@@ -133,7 +146,17 @@ func (s *Session) Start(by Caller) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if canceled := r.ctx.Err() != nil; canceled && err == nil { // by a stop, which waits for this
+		err = context.Cause(r.ctx)
+		s.mu.Unlock()
+		r.closeEnds()
+		r.closeWaiter()
+		s.mu.Lock()
+	}
 	if err != nil {
+		s.mu.Unlock()
+		s.queue.settle(time.Now()) // a program whose start failed hears of nothing afterwards
+		s.mu.Lock()
 		s.state = StateRegistered
 		r.err = err
 		close(r.ended)
@@ -169,12 +192,28 @@ func (s *Session) begin(by Caller) (*run, error) {
 // drive runs the pump and records how it ended.
 func (s *Session) drive(r *run) {
 	err := r.pump.run()
+	if !r.over.CompareAndSwap(false, true) { // stop has left it behind
+		r.closeEnds()
+		r.closeWaiter()
+		return
+	}
+	fault := guarded(func() error {
+		s.conclude(r, err)
+		return nil
+	})
+	if fault != nil {
+		r.err = both(r.err, fault)
+	}
+	close(r.ended)
+}
+
+func (s *Session) conclude(r *run, err error) {
 	r.finish(err)
 	s.mu.Lock()
 	stopping := s.state == StateStopping
 	if !stopping {
 		s.state = StateFinished
-		if err != nil {
+		if r.err != nil {
 			s.state = StateFailed
 		}
 	}
@@ -188,7 +227,6 @@ func (s *Session) drive(r *run) {
 	if !r.lost {
 		r.tell(Disconnected, nil, "ended")
 	}
-	close(r.ended)
 }
 
 // PreStop fixes the end of the stream.
@@ -214,10 +252,10 @@ func (s *Session) Stop(by Caller) error {
 		s.mu.Unlock()
 		return nil
 	case StateStarting:
+		r.cancel(errCanceled) // with mu held: start looks for it before the session runs
 		s.mu.Unlock()
-		r.cancel(errCanceled)
 		<-r.opened
-		return s.Stop(by) // it may have started all the same
+		return s.Stop(by) // another thread may have started it again
 	case StateStopping:
 		s.mu.Unlock()
 		<-r.stopped
@@ -269,6 +307,8 @@ func (s *Session) Wait(timeout time.Duration, by Caller) error {
 	select {
 	case <-r.ended:
 		return r.err
+	case <-r.stopped:
+		return r.stopErr
 	case <-over:
 		return fmt.Errorf("the source has not ended within %v: %w", timeout, syscall.ETIMEDOUT)
 	}
@@ -282,6 +322,7 @@ type Stats struct {
 	stream.Figures            // zero where there is no connection
 	Dropped                   uint64
 	RingLength, RingHighWater int
+	MessagesDropped           int64
 }
 
 // Stats reads the figures.

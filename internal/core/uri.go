@@ -21,7 +21,8 @@ type opening struct {
 	chunk   int // bytes, the most that is moved at once
 	options Options
 	events  stream.Events // of a sink that has a connection
-	source  Source        // the source that is open already; of a sink
+	headers func(context.Context) []string
+	source  Source // the source that is open already; of a sink
 }
 
 // A target is a parsed URI: what it can be, and how that opens.
@@ -195,10 +196,12 @@ func fileTarget(_, path string) (target, error) {
 		return target{}, err
 	}
 	return target{
-		source: func(o opening) (Source, error) { return opened[Source](file.Source(o.chunk)) },
+		source: func(o opening) (Source, error) {
+			return opened[Source](file.Source(o.ctx, o.options.ConnectTimeout, o.chunk))
+		},
 		sink: func(o opening) (Sink, error) {
 			source, _ := o.source.(*endpoint.FileSource)
-			return opened[Sink](file.Sink(source))
+			return opened[Sink](file.Sink(o.ctx, o.options.ConnectTimeout, o.waker, source))
 		},
 		same:  file,
 		ready: file.Readable,
@@ -219,7 +222,7 @@ func streamTarget(uri, _ string) (target, error) {
 	}
 	return target{
 		sink: func(o opening) (Sink, error) {
-			return opened[Sink](stream.Open(o.ctx, stream.Config{URL: u, Settings: o.options.Settings, Events: o.events}, o.waker))
+			return opened[Sink](stream.Open(o.ctx, stream.Config{URL: u, Settings: o.options.Settings, Events: o.events, Headers: o.headers}, o.waker))
 		},
 	}, nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -113,70 +112,5 @@ func TestMemoryThatIsNotThereIsAnError(t *testing.T) {
 		if _, err := NewMem(row.address, row.size); !errors.Is(err, syscall.EINVAL) {
 			t.Errorf("%#x, %d bytes: %v, want EINVAL", row.address, row.size, err)
 		}
-	}
-}
-
-func TestAFileIsReadToItsEndAndWritten(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a file")
-	file, err := NewFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := file.Source(10); !errors.Is(err, os.ErrNotExist) {
-		t.Fatalf("a file that is not there: %v", err)
-	}
-	sink, err := file.Sink(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := make([]byte, 3*fileBatch+17)
-	fill(want)
-	for at := 0; at < len(want); at += 1000 {
-		end := min(at+1000, len(want))
-		if err := sink.Put(want[at:at+1], want[at+1:end]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(sink.Finish(), sink.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if sink.Sent() != int64(len(want)) {
-		t.Fatalf("sent %d of %d", sink.Sent(), len(want))
-	}
-	source, err := file.Source(4096)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer source.Close()
-	if got := drain(t, source, 4096); !bytes.Equal(got, want) {
-		t.Fatal("read something else")
-	}
-}
-
-func TestAFilesEndStaysWhereItWasSet(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "growing")
-	if err := os.WriteFile(path, []byte("before"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	source, err := File{path}.Source(4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer source.Close()
-	source.SetEnd()
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.WriteString("after")
-	f.Close()
-	if got := drain(t, source, 4); string(got) != "before" {
-		t.Fatalf("read %q", got)
-	}
-}
-
-func TestADirectoryIsNoSource(t *testing.T) {
-	if _, err := (File{t.TempDir()}).Source(10); !errors.Is(err, syscall.EINVAL) {
-		t.Fatal(err)
 	}
 }

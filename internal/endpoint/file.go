@@ -2,16 +2,23 @@
 
 package endpoint
 
+// #include "file_io.h"
+import "C"
+
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 
-	"msprecord/internal/host"
+	"msprecord/internal/worker"
 )
+
+// fileBatch is how many bytes are read or written at once.
+const fileBatch = 64 << 10
 
 // File is a path in a URI, taken as it stands: no escapes.
 type File struct{ path string }
@@ -24,13 +31,27 @@ func NewFile(path string) (File, error) {
 	return File{path}, nil
 }
 
+// stat describes the file, within statWait.
+func (f File) stat() fileResult {
+	if err := worker.Prepare(); err != nil {
+		return fileResult{err: err}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statWait)
+	defer cancel()
+	return fileCall{op: C.FILE_STAT, path: f.path}.wait(ctx)
+}
+
 // Readable tells whether the file can be a source.
 func (f File) Readable() error {
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return err
+	r := f.stat()
+	if r.err == nil {
+		r.err = f.regular(r)
 	}
-	if !info.Mode().IsRegular() {
+	return r.err
+}
+
+func (f File) regular(r fileResult) error {
+	if !r.regular {
 		return fmt.Errorf("%s is not a regular file: %w", f.path, syscall.EINVAL)
 	}
 	return nil
@@ -38,163 +59,140 @@ func (f File) Readable() error {
 
 // Same tells whether two paths lead to one file.
 func (f File) Same(other File) bool {
-	a, errA := os.Stat(f.path)
-	b, errB := os.Stat(other.path)
-	return errA == nil && errB == nil && os.SameFile(a, b)
+	a, b := f.stat(), other.stat()
+	return a.err == nil && b.err == nil && a.identity == b.identity
 }
 
-// Source opens the file; chunk is the most that a Peek will ask for.
-func (f File) Source(chunk int) (*FileSource, error) {
-	if err := f.Readable(); err != nil {
+// open opens the file within timeout, or until ctx ends.
+func (f File) open(ctx context.Context, timeout time.Duration, write bool) fileResult {
+	if err := worker.Prepare(); err != nil {
+		return fileResult{err: err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		r := fileCall{op: C.FILE_OPEN, path: f.path, write: write}.wait(ctx)
+		if !errors.Is(r.err, syscall.ENXIO) {
+			return r
+		}
+		select { // a FIFO, or a device that is not there
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			if err := cause(ctx); err != syscall.ETIMEDOUT {
+				r.err = err
+			} else {
+				r.err = fmt.Errorf("nobody has opened it to read within %v (start the reader of a FIFO first, or raise connect_timeout): %w", timeout, r.err)
+			}
+			return r
+		}
+	}
+}
+
+// Source opens the file within timeout; chunk is the most that a Peek will ask
+// for. The end of ctx ends a wait for the file system.
+func (f File) Source(ctx context.Context, timeout time.Duration, chunk int) (*FileSource, error) {
+	r := f.open(ctx, timeout, false)
+	if r.err != nil {
+		return nil, r.err
+	}
+	if err := f.regular(r); err != nil {
+		_ = closeFile(r.fd, f.path)
 		return nil, err
 	}
-	if err := host.BeginBlocking(); err != nil {
-		return nil, err
-	}
-	file, err := os.Open(f.path)
-	if err != nil {
-		host.EndBlocking()
-		return nil, err
-	}
-	s := &FileSource{file: file, buf: make([]byte, chunk)}
+	s := &FileSource{ctx: ctx, path: f.path, fd: r.fd, identity: r.identity, buf: make([]byte, max(chunk, fileBatch))}
+	s.size.Store(r.size)
 	s.end.Store(-1)
 	return s, nil
 }
 
 // FileSource is a file being read to its end, which may move until SetEnd.
 type FileSource struct {
-	file *os.File
-	buf  []byte
-	have []byte // read and not yet taken
-	last int    // length of the last Peek
-	pos  int64  // bytes read
-	end  atomic.Int64
+	ctx      context.Context
+	path     string
+	fd       int
+	identity fileIdentity
+	buf      []byte
+	have     []byte       // read and not yet taken
+	last     int          // length of the last Peek
+	pos      int64        // bytes read
+	taken    atomic.Int64 // bytes
+	size     atomic.Int64 // of the file when it was last asked
+	end      atomic.Int64 // -1: not set
 }
 
 // Peek hands out up to max bytes, io.EOF at the end.
 func (s *FileSource) Peek(max int) (a, b []byte, err error) {
 	if len(s.have) == 0 {
-		n, err := s.file.ReadAt(s.buf[:s.upTo(max)], s.pos)
+		n := int64(len(s.buf))
+		if end := s.end.Load(); end >= 0 {
+			n = min(n, end-min(end, s.pos))
+		}
 		if n == 0 {
-			if err == nil {
-				err = io.EOF
+			return nil, nil, io.EOF
+		}
+		r := fileCall{op: C.FILE_READ, path: s.path, fd: s.fd, buf: s.buf[:n], at: s.pos}.wait(s.ctx)
+		if r.done == 0 {
+			if r.err == nil {
+				r.err = io.EOF
 			}
-			return nil, nil, err
+			return nil, nil, r.err
 		}
-		if err != nil && err != io.EOF {
-			return nil, nil, err
-		}
-		s.pos += int64(n)
-		s.have = s.buf[:n]
+		s.pos += r.done
+		s.have = s.buf[:r.done]
 	}
 	s.last = min(max, len(s.have))
 	return s.have[:s.last], nil, nil
 }
 
-func (s *FileSource) upTo(max int) int {
-	max = min(max, len(s.buf))
-	if end := s.end.Load(); end >= 0 {
-		max = int(min(int64(max), end-min(end, s.pos)))
-	}
-	return max
+// Advance takes what Peek handed out.
+func (s *FileSource) Advance() {
+	s.have = s.have[s.last:]
+	s.taken.Add(int64(s.last))
 }
 
-func (s *FileSource) Advance() { s.have = s.have[s.last:] }
-func (s *FileSource) Leave()   {}
+// Leave leaves it there.
+func (s *FileSource) Leave() {}
 
-// SetEnd makes the file's size now the end. Any goroutine.
+// SetEnd makes the file's size now the end; where the file system does not
+// answer, as soon as it does. Any goroutine.
 func (s *FileSource) SetEnd() {
-	if info, err := s.file.Stat(); err == nil {
-		s.end.CompareAndSwap(-1, info.Size())
+	set := make(chan struct{})
+	go func() {
+		defer close(set)
+		defer func() { _ = recover() }() // then there is no end but the file's own
+		s.ask()
+		s.end.CompareAndSwap(-1, s.size.Load())
+	}()
+	timer := time.NewTimer(shortWait)
+	defer timer.Stop()
+	select {
+	case <-set:
+	case <-timer.C:
+	}
+}
+
+// ask asks for the file's size now.
+func (s *FileSource) ask() {
+	if r := <-(fileCall{op: C.FILE_SIZE, path: s.path, fd: s.fd}.start(s.ctx.Done())); r.err == nil {
+		s.size.Store(r.size)
 	}
 }
 
 // Park is never reached: a file is there or at its end.
 func (s *FileSource) Park() bool { return false }
-func (s *FileSource) Unpark()    {}
 
-// Remaining is how many bytes are between what was taken and the end.
+// Unpark has nothing to take back.
+func (s *FileSource) Unpark() {}
+
+// Remaining is how many bytes are between what was taken and the end, or the
+// size that the file was last seen to have. Any goroutine.
 func (s *FileSource) Remaining() int64 {
-	info, err := s.file.Stat()
-	if err != nil {
-		return 0
+	size := s.size.Load()
+	if end := s.end.Load(); end >= 0 {
+		size = end
 	}
-	return max(0, info.Size()-s.pos+int64(len(s.have)))
+	return max(0, size-s.taken.Load())
 }
 
-func (s *FileSource) Close() error {
-	defer host.EndBlocking()
-	return s.file.Close()
-}
-
-// Sink creates or empties the file, unless it is the one that source reads.
-// source is nil where the source is no file.
-func (f File) Sink(source *FileSource) (*FileSink, error) {
-	if err := host.BeginBlocking(); err != nil {
-		return nil, err
-	}
-	file, err := create(f.path, source)
-	if err != nil {
-		host.EndBlocking()
-		return nil, err
-	}
-	return &FileSink{file: file, buf: make([]byte, 0, fileBatch)}, nil
-}
-
-const fileBatch = 64 << 10
-
-// FileSink is a file being written. What was put reaches the file in batches,
-// and at Flush.
-type FileSink struct {
-	file *os.File
-	buf  []byte
-	sent atomic.Int64
-}
-
-// Reserve always has room.
-func (s *FileSink) Reserve(max int) (int, error) { return max, nil }
-
-// Put takes a chunk.
-func (s *FileSink) Put(a, b []byte) error {
-	if len(s.buf)+len(a)+len(b) > cap(s.buf) {
-		if err := s.Flush(); err != nil {
-			return err
-		}
-	}
-	s.buf = append(append(s.buf, a...), b...)
-	return nil
-}
-
-// Flush hands the file everything that was put.
-func (s *FileSink) Flush() error {
-	if len(s.buf) == 0 {
-		return nil
-	}
-	n, err := s.file.Write(s.buf)
-	s.sent.Add(int64(n))
-	s.buf = append(s.buf[:0], s.buf[n:]...)
-	return err
-}
-
-// Finish closes the file, which is when some file systems tell of an error.
-func (s *FileSink) Finish() error {
-	if err := s.Flush(); err != nil {
-		return err
-	}
-	return s.file.Close()
-}
-
-// Sent is how many bytes the file has. Any goroutine.
-func (s *FileSink) Sent() int64 { return s.sent.Load() }
-
-// Delivered is the same. Any goroutine.
-func (s *FileSink) Delivered() int64 { return s.Sent() }
-
-// Close closes the file where Finish has not.
-func (s *FileSink) Close() error {
-	defer host.EndBlocking()
-	if err := s.file.Close(); !errors.Is(err, os.ErrClosed) {
-		return err
-	}
-	return nil
-}
+// Close closes the file, which is not waited for where it hangs.
+func (s *FileSource) Close() error { return closeFile(s.fd, s.path) }

@@ -62,9 +62,7 @@ type RingSource struct {
 func (s *RingSource) Peek(max int) (a, b []byte, err error) {
 	end := s.edge()
 	a, b, used, err := s.view.Spans(max, end)
-	if int64(used) > s.highWater.Load() {
-		s.highWater.Store(int64(used))
-	}
+	s.seen(used)
 	if err == nil && len(a) == 0 && end != nil {
 		err = io.EOF
 	}
@@ -110,15 +108,33 @@ func (s *RingSource) Remaining() int64 {
 	return int64(n)
 }
 
-// Ring tells the ring's capacity, the most bytes seen waiting in it, and how
-// many the producer was refused while this source was open. Any goroutine.
+// Ring tells the ring's capacity, the most bytes seen waiting in it, now
+// included, and how many the producer was refused while this source was open.
+// Any goroutine.
 func (s *RingSource) Ring() (length, highWater int, refused uint64) {
-	if last := s.refused.Load(); last != nil {
-		refused = *last
-	} else {
-		refused = s.view.Refused()
+	if used, err := s.view.Left(nil); err == nil {
+		s.seen(used)
 	}
-	return s.view.Length(), int(s.highWater.Load()), refused
+	return s.view.Length(), int(s.highWater.Load()), s.Refused()
+}
+
+// Refused is how many bytes the producer was refused while this source was
+// open. Any goroutine.
+func (s *RingSource) Refused() uint64 {
+	if last := s.refused.Load(); last != nil {
+		return *last
+	}
+	return s.view.Refused()
+}
+
+// seen notes how many bytes were seen waiting. Any goroutine.
+func (s *RingSource) seen(used int) {
+	for {
+		most := s.highWater.Load()
+		if int64(used) <= most || s.highWater.CompareAndSwap(most, int64(used)) {
+			return
+		}
+	}
 }
 
 // Close gives the ring back. What the producer is refused from now on is no

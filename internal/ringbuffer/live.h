@@ -23,6 +23,7 @@ struct ring_state {
     /* Bytes that producers were refused, of all rings that were in this slot, and
      * what that was when the last one that ended here ended. */
     uint64_t dropped __attribute__((aligned(8))), dropped_before __attribute__((aligned(8)));
+    uint64_t told; /* of those, what the sweep has told of */
     uint32_t generation; /* goes up when the ring in this slot ends */
     uint32_t ending;     /* 1 while destroy waits */
     uint32_t users[2];   /* who is inside the ring's memory at this moment, for each side */
@@ -35,6 +36,7 @@ struct ring_state {
 extern dev_ringbuf_t *ring_address[RING_SLOTS]; /* NULL: free */
 extern struct ring_state ring_states[RING_SLOTS];
 extern uint32_t ring_parked;      /* sessions asleep in all; 0 keeps the producer out of here */
+extern uint32_t ring_refusals;    /* doorbell id + 1 of who hears of refused bytes, 0: nobody */
 extern uint32_t ring_sessions[2]; /* sessions that have a side of any ring */
 
 /* The slot of the live ring at an address, or -1. Compares, dereferences nothing. */

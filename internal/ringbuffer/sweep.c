@@ -14,6 +14,8 @@
 #include <signal.h>
 #include <time.h>
 
+#include "../doorbell/doorbell.h"
+
 /* The longest that a session sleeps beside such a ring, in ns. */
 #define SWEEP_EVERY 40000000
 
@@ -23,6 +25,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* never held for long 
 static uint32_t watchers[SIDES];                         /* under lock, as the rest */
 static uint64_t watched[SIDES / 64];                     /* bit: it has any; read without */
 uint32_t ring_sessions[2];                               /* written under lock */
+uint32_t ring_refusals;
 static int running;
 
 static int moved(dev_ringbuf_t *rb, int side)
@@ -60,6 +63,16 @@ static void look_at(uint32_t i)
     pthread_mutex_unlock(&lock);
 }
 
+/* Tells whether the producer of a ring was refused bytes since the last look. */
+static int refused(struct ring_state *s)
+{
+    uint64_t dropped = __atomic_load_n(&s->dropped, __ATOMIC_RELAXED);
+    if (dropped == s->told)
+        return 0;
+    s->told = dropped;
+    return 1;
+}
+
 static void *sweep(void *unused)
 {
     (void)unused;
@@ -74,9 +87,18 @@ static void *sweep(void *unused)
             return NULL;
         }
         pthread_mutex_unlock(&lock);
-        for (uint32_t w = 0; w < SIDES / 64; w++)
-            for (uint64_t set = __atomic_load_n(&watched[w], __ATOMIC_RELAXED); set; set &= set - 1)
-                look_at(w * 64 + (uint32_t)__builtin_ctzll(set));
+        int tell = 0;
+        for (uint32_t w = 0; w < SIDES / 64; w++) {
+            for (uint64_t set = __atomic_load_n(&watched[w], __ATOMIC_RELAXED); set;
+                 set &= set - 1) {
+                uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(set);
+                look_at(i);
+                tell |= refused(&ring_states[i / 2]);
+            }
+        }
+        uint32_t hears = __atomic_load_n(&ring_refusals, __ATOMIC_SEQ_CST);
+        if (tell && hears)
+            msp_bell_ring(hears - 1);
     }
 }
 

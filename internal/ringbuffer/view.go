@@ -300,6 +300,16 @@ func (v *View) Refused() uint64 {
 	return count - v.before
 }
 
+// TellRefusals has w woken within 40 ms when a producer was refused bytes of any
+// ring that a session reads; nil ends that.
+func TellRefusals(w *doorbell.Waker) {
+	var id uint32
+	if w != nil {
+		id = w.ID + 1
+	}
+	atomic.StoreUint32((*uint32)(&C.ring_refusals), id)
+}
+
 // ErrNoRing and ErrAmbiguous tell a bad handle from an unclear one.
 var (
 	ErrNoRing    = errors.New("no live ring has this address or these low 32 bits")

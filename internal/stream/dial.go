@@ -104,6 +104,13 @@ func (d *dialer) dial() (*link, error) {
 	}
 	d.epoch++
 	header := d.header.Clone()
+	if d.cfg.Headers != nil {
+		access := Access{Headers: d.cfg.Headers(ctx)}
+		var err error
+		if header, err = access.header(d.cfg.URL); err != nil {
+			return nil, err
+		}
+	}
 	kept := d.kept.Load()
 	if d.stream != "" {
 		header.Set("Record-Stream", d.stream)

@@ -42,6 +42,7 @@ type Config struct {
 	URL *url.URL
 	Settings
 	Events
+	Headers func(ctx context.Context) []string // asked for Access.Headers before each dial; nil: they stay. May block, not past ctx.
 }
 
 // Settings are what a user may choose.
@@ -73,7 +74,7 @@ type Events struct {
 	Down    func(err error)              // it is lost
 	Gap     func(offset, length int64)   // bytes were given up
 	Warn    func(text string)            // something a user should know
-	Message func(data []byte, text bool) // the server said something; nil: nobody listens. May block.
+	Message func(data []byte, text bool) // the server said something; nil: nobody listens
 }
 
 // Speech is what services expect besides the audio.

@@ -87,6 +87,7 @@ func newTrunk(key string, shared *url.URL, cfg Config) (*trunk, error) {
 	root.Path = "/" // of the wire: the rest of the path is not asked for
 	cfg.URL = &root
 	cfg.Message = t.message
+	cfg.Headers = nil // a shared connection outlives the stream that opened it
 	if t.waker, err = doorbell.New(); err != nil {
 		return nil, err
 	}

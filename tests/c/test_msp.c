@@ -3,7 +3,7 @@
  * test_msp.c - the promises of kernel.h and log.h, and of the private header
  * through which the record library ends waits.
  *
- *     cc -Iinclude -Icapi tests/c/test_msp.c capi/kernel_*.c capi/log.c -pthread
+ *     cc -Iinclude -Icapi tests/c/test_msp.c capi/kernel_*.c capi/log*.c -pthread
  *
  * Prints the line that fails and exits with 1; 0 when all promises are kept.
  */

@@ -46,6 +46,11 @@ func (b *bench) latency() []group {
 					}
 				}
 			}
+			if !b.quick {
+				for _, peer := range []string{loop, wake} {
+					rows = append(rows, r.peers("three streams, polls without a wait", "a second", peer, perSecond("polls_without_wait")))
+				}
+			}
 			return rows
 		},
 	}}

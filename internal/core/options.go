@@ -84,8 +84,11 @@ var OptionTable = []Option{
 				o.Access.Headers = nil
 				return true
 			}
+			if stream.CheckHeader(value) != nil {
+				return false
+			}
 			o.Access.Headers = append(slices.Clone(o.Access.Headers), value)
-			return stream.CheckHeader(value)
+			return true
 		}},
 	{"subprotocol", "a name", "",
 		"The WebSocket subprotocol to ask for.",
@@ -108,6 +111,30 @@ var OptionTable = []Option{
 	{"linger", "milliseconds, 0 to 600000", "0",
 		"How long `record_stop` then goes on hearing the server, unless that closes first; `stop_timeout` must be longer.",
 		number(0, 600000, func(o *Options, n uint64) { o.Speech.Linger = time.Duration(n) * time.Millisecond })},
+	{"connect", "first or later", "first",
+		"`first`: `record_start` fails when the server is not there; `later`: it returns 0 and dials as in an outage, for a device that starts before its network.",
+		func(o *Options, value string) bool {
+			if value != "first" && value != "later" {
+				return false
+			}
+			o.Later = value == "later"
+			return true
+		}},
+	{"backoff_first", "milliseconds, 1 to 600000", "250",
+		"The longest pause before the first attempt to dial a lost server again; it doubles with each attempt that brings nothing.",
+		millis(func(o *Options) *time.Duration { return &o.BackoffFirst })},
+	{"backoff_longest", "milliseconds, 1 to 600000", "30000",
+		"What that pause grows to.",
+		millis(func(o *Options) *time.Duration { return &o.BackoffLongest })},
+	{"final_codes", "close codes and HTTP answers, such as 4001,401", "",
+		"With these a server ends the session at once, besides the close codes that always do.",
+		func(o *Options, value string) bool {
+			codes, ok := stream.ParseCodes(value)
+			if ok {
+				o.FinalCodes = codes
+			}
+			return ok
+		}},
 }
 
 func text(field func(*Options) *string) func(*Options, string) bool {
@@ -141,6 +168,9 @@ func number(least, most uint64, keep func(*Options, uint64)) func(*Options, stri
 
 func (row Option) apply(o *Options, value string) error {
 	if !row.set(o, value) {
+		if row.Key == "header" { // which may hold a secret
+			return fmt.Errorf("%s: %w", row.Key, stream.CheckHeader(value))
+		}
 		return fmt.Errorf("%s: %q will not do: give %s: %w", row.Key, value, row.Kind, syscall.EINVAL)
 	}
 	return nil

@@ -25,6 +25,7 @@ type run struct {
 	refused   uint64
 	warned    time.Time
 	lost      bool // the connection is
+	met       bool // there has been one
 
 	opened chan struct{} // closed when start has opened both ends, or failed
 	ended  chan struct{} // closed when the pump is over; then err is set
@@ -76,7 +77,7 @@ func (r *run) open(from, to target) (err error) {
 	}()
 	o := opening{ctx: r.ctx, waker: r.waker, chunk: r.chunk, options: r.options, events: stream.Events{
 		Up: r.connected, Down: r.disconnected, Gap: r.gaveUp, Warn: r.warn,
-	}}
+	}, headers: r.session.headers}
 	if r.callbacks.Message != nil {
 		o.events.Message = r.heard
 	}
@@ -97,16 +98,20 @@ func (r *run) open(from, to target) (err error) {
 	if r.network, _ = r.sink.(connection); r.network == nil {
 		r.connected("opened")
 	}
+	r.lost = !r.met // with connect=later
 	r.ready.Store(true)
 	return nil
 }
 
 // connected tells that the sink can take bytes, again where it could not.
 func (r *run) connected(text string) {
-	if r.lost {
+	switch {
+	case r.lost && r.met:
 		r.warn(text + " again")
+	case r.lost:
+		r.warn(text)
 	}
-	r.lost = false
+	r.lost, r.met = false, true
 	r.tell(Connected, nil, text)
 }
 

@@ -5,6 +5,7 @@
 package core
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"syscall"
@@ -118,6 +119,14 @@ func (s *Session) SetChunk(n int) error {
 // SetOption sets one option of the table.
 func (s *Session) SetOption(key, value string) error {
 	return s.Configure(func(_ *int, o *Options, _ *Callbacks) error { return o.Set(key, value) })
+}
+
+// headers are the lines of the next handshake, which may have changed since the
+// last.
+func (s *Session) headers(context.Context) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.options.Access.Headers
 }
 
 // Start opens both ends and sets the pump going.

@@ -96,6 +96,9 @@ func (t *trunk) load(l *link, now int64) time.Duration {
 // its ping.
 func (t *trunk) answered(seq, at int64) {
 	n := 0
+	if len(t.asks) > 0 && t.asks[0].seq <= seq {
+		t.dialer.resetBackoff()
+	}
 	for ; n < len(t.asks) && t.asks[n].seq <= seq; n++ {
 		a := &t.asks[n]
 		if a.lane.answer(a.offset, at) {
@@ -124,5 +127,5 @@ func (t *trunk) part(l *link) {
 		return
 	}
 	var told *closeError
-	t.parted = errors.As(lost(l.reason(l.readErr)), &told)
+	t.parted = errors.As(t.dialer.lost(l.reason(l.readErr)), &told)
 }

@@ -28,6 +28,7 @@ func (s *Stream) Finish() error {
 		if err := s.part(); err != nil {
 			return err
 		}
+		s.hurry()
 		var readDone chan struct{}
 		if l, ok := s.link.(*link); ok {
 			readDone = l.readDone
@@ -58,6 +59,13 @@ func (s *Stream) Finish() error {
 	s.reached = s.window.next
 	s.confirm(s.window.next)
 	return nil
+}
+
+// hurry has a stream that is offline dial now: its end waits for that.
+func (s *Stream) hurry() {
+	if s.redial != nil {
+		s.redial.hurry(s.ctx)
+	}
 }
 
 // part takes the next steps towards the end that can be taken now.

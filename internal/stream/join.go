@@ -23,9 +23,9 @@ func (s *Stream) adopt(c carrier) error {
 		again = s.window.next // what is kept has the old name
 	}
 	if l.resumes && l.held > s.reached {
-		return fmt.Errorf("%s says it holds %d bytes of a stream of which %d were sent: %w", s.cfg.URL.Redacted(), l.held, s.reached, syscall.EPROTO)
+		return fmt.Errorf("%s says it holds %d bytes of a stream of which %d were sent: %w", s.cfg.shown(), l.held, s.reached, syscall.EPROTO)
 	}
-	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.URL.Redacted()))
+	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.shown()))
 	if l.resumes {
 		from = l.held
 		if from > l.kept { // then it has all that is below, also what was given up meanwhile
@@ -98,6 +98,7 @@ func grown(p []byte, n int) []byte {
 func (s *Stream) confirm(offset int64) {
 	if offset > s.confirmed && offset <= s.reached {
 		s.confirmed = offset
+		s.dialer.resetBackoff()
 		s.delivered.Store(offset - s.gaps.below(offset))
 	}
 	s.window.drop(s.confirmed)
@@ -143,20 +144,22 @@ func (s *Stream) lose(err error) error {
 	}
 	c.close(false)
 	s.heed() // its reader has ended: nothing comes after this
+	owes := s.answering() && s.confirmed < s.reached
 	s.link, s.parting, s.closing = nil, false, false
 	if s.ctx.Err() != nil {
 		return s.broken()
 	}
-	err = fmt.Errorf("the connection to %s is lost: %w", s.cfg.URL.Redacted(), lost(err))
+	err = fmt.Errorf("the connection to %s is lost: %w", s.cfg.shown(), s.dialer.lost(err))
 	s.cfg.Down(err)
-	if final(err) {
+	if s.cfg.final(err) {
 		return err
 	}
 	s.keep()
 	if s.lane != nil {
 		s.redial = s.lane.trunk.redialling()
 	} else {
-		s.redial = s.dialer.again(c.known().since, err)
+		s.dialer.ended(c.known().since, owes)
+		s.redial = s.dialer.again(err)
 	}
 	return nil
 }
@@ -188,7 +191,7 @@ func (s *Stream) rejoin() error {
 
 // broken is the error of a run that was broken off.
 func (s *Stream) broken() error {
-	err := fmt.Errorf("sending to %s: %w", s.cfg.URL.Redacted(), context.Cause(s.ctx))
+	err := fmt.Errorf("sending to %s: %w", s.cfg.shown(), context.Cause(s.ctx))
 	if s.redial != nil {
 		err = fmt.Errorf("%w (%v)", err, s.redial.lastError())
 	}

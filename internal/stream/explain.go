@@ -145,7 +145,7 @@ func (d *dialer) secrets() (all []string) {
 	u := d.cfg.URL
 	if u.User != nil {
 		password, _ := u.User.Password()
-		all = append(all, u.User.Username(), password)
+		all = append(all, u.User.Username(), password, basic(u.User)[len("Basic "):])
 		all = append(all, strings.Split(u.User.String(), ":")...)
 	}
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {

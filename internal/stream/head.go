@@ -85,7 +85,7 @@ func (c *headConn) readHead() error {
 		}
 		const http = "HTTP/"
 		if start := c.head[:min(len(c.head), len(http))]; !bytes.HasPrefix([]byte(http), start) {
-			return fault(syscall.EPROTO, "%q is no answer of HTTP: is it a WebSocket server, and ws or wss what it expects?", shortened(string(c.head), 40))
+			return fault(syscall.EPROTO, "what it says is no HTTP: is it a WebSocket server, and ws or wss what it expects?")
 		}
 		for {
 			end := headEnd(c.head, from)

@@ -35,7 +35,7 @@ func (d *dialer) explain(ctx context.Context, err error, resp *http.Response) er
 		return err
 	case errors.Is(err, websocket.ErrBadHandshake) && resp != nil:
 		return d.refuse(resp)
-	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+	case expired(ctx), errors.Is(err, os.ErrDeadlineExceeded):
 		return fault(syscall.ETIMEDOUT, "no answer within %v: check address and port, or raise connect_timeout: %v", d.cfg.ConnectTimeout, syscall.ETIMEDOUT)
 	case errors.As(err, &dns):
 		return fault(syscall.EHOSTUNREACH, "no address for %s: check the host name: %v", plain(dns.Name), syscall.EHOSTUNREACH)

@@ -185,7 +185,9 @@ func (s *Stream) rejoin() error {
 		}
 	}
 	s.redial = nil
-	s.reconnects.Add(1)
+	if s.recent.Load() != nil { // else it is the first
+		s.reconnects.Add(1)
+	}
 	return s.adopt(c)
 }
 

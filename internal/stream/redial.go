@@ -97,7 +97,7 @@ func (r *redial) run(d *dialer) {
 			r.err = err
 			return
 		}
-		if ctx.Err() != nil {
+		if expired(ctx) {
 			r.err = fmt.Errorf("offline for longer than max_offline: %w", r.lastError())
 			return
 		}
@@ -107,7 +107,7 @@ func (r *redial) run(d *dialer) {
 		case err == nil:
 			r.link = link
 			return
-		case ctx.Err() != nil, errors.Is(err, errBrokenOff):
+		case expired(ctx), errors.Is(err, errBrokenOff):
 			continue // it says nothing of the server
 		}
 		r.noteError(err)
@@ -124,6 +124,13 @@ func (r *redial) run(d *dialer) {
 			told = text
 		}
 	}
+}
+
+// expired tells whether ctx has ended. What minds its deadline may notice that
+// before ctx itself does.
+func expired(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }
 
 // pause waits before an attempt.

@@ -46,6 +46,7 @@ type gauge interface {
 // A connection is a sink that can tell about its network.
 type connection interface {
 	Figures() stream.Figures
+	Hurry()
 }
 
 // newRun takes what start may use; the caller holds the session's lock.
@@ -210,6 +211,9 @@ func (r *run) tellEvent(e Event) {
 func (r *run) end() {
 	r.source.SetEnd()
 	r.ending.Store(true)
+	if r.network != nil {
+		r.network.Hurry() // if it is offline, the end waits for a dial
+	}
 	r.waker.Wake()
 }
 

@@ -21,6 +21,7 @@ var closeNormal = []byte{websocket.CloseNormalClosure >> 8, websocket.CloseNorma
 // when it has read what came before. Where the connection is lost meanwhile,
 // it does so again on the next.
 func (s *Stream) Finish() error {
+	s.Hurry()
 	if s.lane != nil {
 		return s.finishLane()
 	}
@@ -28,7 +29,6 @@ func (s *Stream) Finish() error {
 		if err := s.part(); err != nil {
 			return err
 		}
-		s.hurry()
 		var readDone chan struct{}
 		if l, ok := s.link.(*link); ok {
 			readDone = l.readDone
@@ -59,13 +59,6 @@ func (s *Stream) Finish() error {
 	s.reached = s.window.next
 	s.confirm(s.window.next)
 	return nil
-}
-
-// hurry has a stream that is offline dial now: its end waits for that.
-func (s *Stream) hurry() {
-	if s.redial != nil {
-		s.redial.hurry(s.ctx)
-	}
 }
 
 // part takes the next steps towards the end that can be taken now.

@@ -161,7 +161,19 @@ func (s *Stream) lose(err error) error {
 		s.dialer.ended(c.known().since, owes)
 		s.redial = s.dialer.again(err)
 	}
+	s.pressOn()
 	return nil
+}
+
+// Hurry has the stream dial without long pauses from now on, where it is
+// offline: a stop waits for that. Any goroutine; the waker is to be woken.
+func (s *Stream) Hurry() { s.hurries.Store(true) }
+
+// pressOn passes Hurry on to the attempts to be connected.
+func (s *Stream) pressOn() {
+	if s.hurries.Load() {
+		s.redial.hurry(s.ctx)
+	}
 }
 
 // rejoin takes up a new connection, if there is one by now.
@@ -172,6 +184,7 @@ func (s *Stream) rejoin() error {
 	select {
 	case <-s.redial.done:
 	default:
+		s.pressOn()
 		return nil
 	}
 	if s.redial.err != nil {
@@ -181,6 +194,7 @@ func (s *Stream) rejoin() error {
 	if s.lane != nil {
 		if c = s.lane; !s.lane.board() {
 			s.redial = s.lane.trunk.redialling() // lost again meanwhile
+			s.pressOn()
 			return nil
 		}
 	}

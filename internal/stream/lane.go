@@ -170,7 +170,6 @@ func (s *Stream) finishLane() error {
 		if err := s.Flush(); err != nil {
 			return err
 		}
-		s.hurry()
 		if s.link != nil && s.window.waiting == 0 {
 			now := clock()
 			if l := s.link.known(); l.pinged < s.window.next {

@@ -330,10 +330,13 @@ func TestTheBackoffGrowsWithConnectionsThatBringNothing(t *testing.T) {
 // A server that is back for a moment gets the tail of a stop, whatever the
 // pause between attempts was by then.
 func TestAFinishWhileOfflineDialsAtOnce(t *testing.T) {
+	const busy = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n"
 	for what, answer := range map[string]string{
-		"backoff":     "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
-		"retry-after": "HTTP/1.1 503 Busy\r\nRetry-After: 86400\r\nContent-Length: 0\r\n\r\n",
+		"backoff":                  busy + "\r\n",
+		"backoff, the window full": busy + "\r\n",
+		"the server's Retry-After": busy + "Retry-After: 86400\r\n\r\n",
 	} {
+		full := strings.Contains(what, "full")
 		for _, mux := range []bool{false, true} {
 			t.Run(fmt.Sprint(what, ", mux ", mux), func(t *testing.T) {
 				var back atomic.Bool
@@ -365,10 +368,19 @@ func TestAFinishWhileOfflineDialsAtOnce(t *testing.T) {
 				}
 				back.Store(true)
 				begun := time.Now()
+				if full { // a stop finds the stream before Finish
+					s.Hurry()
+					put(t, s, make([]byte, cfg.ReplayBytes/2))
+					put(t, s, make([]byte, cfg.ReplayBytes/2))
+				}
 				if err := s.Finish(); err != nil {
 					t.Fatal(err)
 				}
-				if took := time.Since(begun); took > 5*time.Second || s.Delivered() != 5000 {
+				want := int64(5000)
+				if full {
+					want += int64(cfg.ReplayBytes)
+				}
+				if took := time.Since(begun); took > 5*time.Second || s.Delivered() != want {
 					t.Errorf("it took %v, and %d bytes are delivered", took, s.Delivered())
 				}
 			})

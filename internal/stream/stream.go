@@ -118,6 +118,7 @@ type Stream struct {
 	spoke   int64                   // when data or IdleText was last written
 	parting bool                    // the present link was told that the tail is over
 	until   int64                   // when lingering ends
+	hurries atomic.Bool             // a stop waits
 	closing bool                    // the present link was sent our close frame
 	ended   bool                    // the closing handshake is done
 

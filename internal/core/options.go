@@ -78,7 +78,7 @@ var OptionTable = []Option{
 		"1 believes any certificate, and logs so each time it connects.",
 		number(0, 1, func(o *Options, n uint64) { o.Access.Insecure = n == 1 })},
 	{"header", "Name: value", "",
-		"A header of the handshake, such as a token; each call adds one, an empty value removes them all.",
+		"A header of the handshake, such as a token; each call adds one, an empty value removes them all. `Authorization` takes the place of the URL's user.",
 		func(o *Options, value string) bool {
 			if value == "" {
 				o.Access.Headers = nil

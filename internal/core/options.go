@@ -84,14 +84,17 @@ var OptionTable = []Option{
 		"1 believes any certificate, and logs so each time it connects.",
 		number(0, 1, func(o *Options, n uint64) { o.Access.Insecure = n == 1 })},
 	{headerKey, "Name: value", "",
-		"A header of the handshake, such as a token; each call adds one, an empty value removes them all. In the environment each line is one.",
+		"A header of the handshake, such as a token; each call adds one, an empty value removes them all. In the environment each line is one. `Authorization` takes the place of the URL's user.",
 		func(o *Options, value string) bool {
 			if value == "" {
 				o.Access.Headers = nil
 				return true
 			}
+			if stream.CheckHeader(value) != nil {
+				return false
+			}
 			o.Access.Headers = append(slices.Clone(o.Access.Headers), value)
-			return stream.CheckHeader(value)
+			return true
 		}},
 	{"subprotocol", "a name", "",
 		"The WebSocket subprotocol to ask for.",
@@ -114,6 +117,30 @@ var OptionTable = []Option{
 	{"linger", "milliseconds, 0 to 600000", "0",
 		"How long `record_stop` then goes on hearing the server, unless that closes first; `stop_timeout` must be longer.",
 		number(0, 600000, func(o *Options, n uint64) { o.Speech.Linger = time.Duration(n) * time.Millisecond })},
+	{"connect", "first or later", "first",
+		"`first`: `record_start` fails when the server is not there; `later`: it returns 0 and dials as in an outage, for a device that starts before its network.",
+		func(o *Options, value string) bool {
+			if value != "first" && value != "later" {
+				return false
+			}
+			o.Later = value == "later"
+			return true
+		}},
+	{"backoff_first", "milliseconds, 1 to 600000", "250",
+		"The longest pause before the first attempt to dial a lost server again; it doubles with each attempt that brings nothing.",
+		millis(func(o *Options) *time.Duration { return &o.BackoffFirst })},
+	{"backoff_longest", "milliseconds, 1 to 600000", "30000",
+		"What that pause grows to.",
+		millis(func(o *Options) *time.Duration { return &o.BackoffLongest })},
+	{"final_codes", "close codes and HTTP answers, such as 4001,401", "",
+		"With these a server ends the session at once, besides the close codes that always do.",
+		func(o *Options, value string) bool {
+			codes, ok := stream.ParseCodes(value)
+			if ok {
+				o.FinalCodes = codes
+			}
+			return ok
+		}},
 }
 
 func text(field func(*Options) *string) func(*Options, string) bool {
@@ -150,7 +177,10 @@ func number(least, most uint64, keep func(*Options, uint64)) func(*Options, stri
 func (row Option) apply(o *Options, value string) error {
 	changed := *o
 	if !row.set(&changed, value) {
-		return fmt.Errorf("%s: %s will not do: give %s: %w", row.Key, row.shown(value), row.Kind, syscall.EINVAL)
+		if row.Key == headerKey { // which may hold a secret
+			return fmt.Errorf("%s: %w", row.Key, stream.CheckHeader(value))
+		}
+		return fmt.Errorf("%s: %q will not do: give %s: %w", row.Key, value, row.Kind, syscall.EINVAL)
 	}
 	*o = changed
 	return nil

@@ -71,23 +71,19 @@ func parse(argument, uri string) (target, error) {
 	return t, nil
 }
 
-// shown is a URI fit for a message: without the password, and not endless.
+// shown is a URI fit for a message: one of a server, or of no known scheme,
+// without what may be a secret.
 func shown(uri string) string {
-	if scheme, rest, ok := strings.Cut(uri, "://"); ok {
-		authority, path, slash := strings.Cut(rest, "/")
-		if at := strings.LastIndexByte(authority, '@'); at >= 0 {
-			authority = "xxxxx" + authority[at:]
+	scheme, _, _ := strings.Cut(uri, "://")
+	switch strings.ToLower(scheme) {
+	case "ringbuffer", "rbuf", "mem", "sdbuffer", "file", "null", "mic":
+		const most = 200
+		if len(uri) > most {
+			uri = uri[:most] + "..."
 		}
-		uri = scheme + "://" + authority
-		if slash {
-			uri += "/" + path
-		}
+		return uri
 	}
-	const most = 200
-	if len(uri) > most {
-		uri = uri[:most] + "..."
-	}
-	return uri
+	return stream.ShowURL(uri)
 }
 
 // shared says what source and destination have in common that cannot be both,
@@ -222,7 +218,9 @@ func streamTarget(uri, _ string) (target, error) {
 	}
 	return target{
 		sink: func(o opening) (Sink, error) {
-			return opened[Sink](stream.Open(o.ctx, stream.Config{URL: u, Settings: o.options.Settings, Events: o.events, Headers: o.headers}, o.waker))
+			return opened[Sink](stream.Open(o.ctx, stream.Config{
+				URL: u, Settings: o.options.Settings, Events: o.events, Headers: o.headers,
+			}, o.waker))
 		},
 	}, nil
 }

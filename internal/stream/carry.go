@@ -91,6 +91,9 @@ func (t *trunk) load(l *link, now int64) time.Duration {
 // its ping.
 func (t *trunk) answered(seq, at int64) {
 	n := 0
+	if len(t.asks) > 0 && t.asks[0].seq <= seq {
+		t.dialer.resetBackoff()
+	}
 	for ; n < len(t.asks) && t.asks[n].seq <= seq; n++ {
 		a := &t.asks[n]
 		if a.lane.settle(a.laneSeq, a.offset, at) {

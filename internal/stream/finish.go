@@ -22,6 +22,7 @@ var closeNormal = []byte{websocket.CloseNormalClosure >> 8, websocket.CloseNorma
 // when it has read what came before. Where the connection is lost meanwhile,
 // it does so again on the next.
 func (s *Stream) Finish() error {
+	s.Hurry()
 	if s.lane != nil {
 		return s.finishLane()
 	}
@@ -149,7 +150,7 @@ func (s *Stream) errSilent() error {
 
 // untold is the end of a stream whose server acknowledges in no way.
 func (s *Stream) untold() error {
-	return fault(syscall.EPIPE, "%s answers neither pings nor the close: nothing tells what has arrived", s.cfg.URL.Redacted())
+	return fault(syscall.EPIPE, "%s answers neither pings nor the close: nothing tells what has arrived", s.cfg.shown())
 }
 
 // closeAnswered tells whether a connection that was sent our close, and whose

@@ -24,7 +24,7 @@ func (s *Stream) adopt(c carrier) error {
 		again = s.window.next // what is kept has the old name
 	}
 	if l.resumes {
-		switch host := s.cfg.URL.Redacted(); {
+		switch host := s.cfg.shown(); {
 		case l.held > s.reached:
 			return fault(syscall.EPROTO, "%s says it holds %d bytes of a stream of which %d were sent", host, l.held, s.reached)
 		case l.held < l.kept:
@@ -32,7 +32,7 @@ func (s *Stream) adopt(c carrier) error {
 		}
 		s.acksKnown = true
 	}
-	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.URL.Redacted()))
+	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.shown()))
 	if l.resumes {
 		from = l.held
 		if from > l.kept { // then it has all that is below, also what was given up meanwhile
@@ -62,6 +62,7 @@ func (s *Stream) adopt(c carrier) error {
 func (s *Stream) confirm(offset, texts int64) {
 	if offset > s.confirmed && offset <= s.reached {
 		s.confirmed = offset
+		s.dialer.resetBackoff()
 		s.delivered.Store(offset - s.gaps.below(offset))
 	}
 	s.window.drop(s.confirmed, texts)
@@ -122,23 +123,26 @@ func (s *Stream) lose(err error) error {
 	}
 	c.close(false)
 	s.processAcks() // its reader has ended: nothing comes after this
+	owes := s.acksKnown && s.confirmed < s.reached
 	s.link, s.parting, s.closing = nil, false, false
 	s.connectedAt.Store(-clock())
 	s.noteUnknown()
 	if s.ctx.Err() != nil {
 		return s.broken()
 	}
-	err = fmt.Errorf("the connection to %s is lost: %w", s.cfg.URL.Redacted(), lost(err))
+	err = fmt.Errorf("the connection to %s is lost: %w", s.cfg.shown(), s.dialer.lost(err))
 	s.cfg.Down(err)
-	if final(err) {
+	if s.cfg.final(err) {
 		return err
 	}
 	s.keep()
 	if s.lane != nil {
 		s.redial = s.lane.trunk.redialling()
 	} else {
-		s.redial = s.dialer.again(c.acks().since, err)
+		s.dialer.ended(c.acks().since, owes)
+		s.redial = s.dialer.again(err)
 	}
+	s.pressOn()
 	return nil
 }
 
@@ -151,6 +155,17 @@ func (s *Stream) noteUnknown() {
 	}
 }
 
+// Hurry has the stream dial without long pauses from now on, where it is
+// offline: a stop waits for that. Any goroutine; the waker is to be woken.
+func (s *Stream) Hurry() { s.hurries.Store(true) }
+
+// pressOn passes Hurry on to the attempts to be connected.
+func (s *Stream) pressOn() {
+	if s.hurries.Load() {
+		s.redial.hurry(s.ctx)
+	}
+}
+
 // rejoin takes up a new connection, if there is one by now.
 func (s *Stream) rejoin() error {
 	if s.ctx.Err() != nil {
@@ -159,6 +174,7 @@ func (s *Stream) rejoin() error {
 	select {
 	case <-s.redial.done:
 	default:
+		s.pressOn()
 		return nil
 	}
 	if s.redial.err != nil {
@@ -168,17 +184,20 @@ func (s *Stream) rejoin() error {
 	if s.lane != nil {
 		if c = s.lane; !s.lane.board() {
 			s.redial = s.lane.trunk.redialling() // lost again meanwhile
+			s.pressOn()
 			return nil
 		}
 	}
 	s.redial = nil
-	s.reconnects.Add(1)
+	if s.recent.Load() != nil { // else it is the first
+		s.reconnects.Add(1)
+	}
 	return s.adopt(c)
 }
 
 // broken is the error of a run that was broken off.
 func (s *Stream) broken() error {
-	err := fmt.Errorf("sending to %s: %w", s.cfg.URL.Redacted(), context.Cause(s.ctx))
+	err := fmt.Errorf("sending to %s: %w", s.cfg.shown(), context.Cause(s.ctx))
 	if s.redial != nil {
 		err = fmt.Errorf("%w (%v)", err, s.redial.lastError())
 	}

@@ -24,6 +24,9 @@ type lane struct {
 	names int    // how many were handed out
 	heard func(data []byte, text bool)
 
+	headers func(context.Context) []string // as of Config
+	joined  int                            // the lane's number on its trunk
+
 	connection int        // of the trunk's, the one that this lane is on
 	pieces     [][]byte   // under trunk.mu: the frames that wait for their turn
 	asking     bool       // with them, a ping that asks
@@ -34,17 +37,20 @@ type lane struct {
 }
 
 // takeLane joins the trunk of a URL, made where there is none, and waits until
-// that is connected, for ConnectTimeout at most.
+// that is connected, for ConnectTimeout at most, or not at all with Later.
 func takeLane(ctx context.Context, cfg Config, w *doorbell.Waker) (*lane, error) {
 	if sp := &cfg.Speech; sp.OpenText != "" || sp.IdleText != "" || sp.CloseText != nil || sp.CloseBinary != nil {
 		return nil, fmt.Errorf("open_text, idle_text, close_text and close_binary go with wire=raw: a mux connection is shared: %w", syscall.EINVAL)
 	}
-	l := &lane{ctx: ctx, waker: w, heard: cfg.Message, done: make(chan error, 1)}
+	l := &lane{ctx: ctx, waker: w, heard: cfg.Message, headers: cfg.Headers, done: make(chan error, 1)}
 	l.shared = true
 	var shared *url.URL
 	shared, l.name = split(cfg.URL)
 	if err := l.join(shared, cfg); err != nil {
 		return nil, err
+	}
+	if cfg.Later {
+		return l, nil
 	}
 	timer := time.NewTimer(cfg.ConnectTimeout)
 	defer timer.Stop()
@@ -56,7 +62,7 @@ func takeLane(ctx context.Context, cfg Config, w *doorbell.Waker) (*lane, error)
 			err = r.err
 		case <-timer.C:
 			if err = r.lastError(); err == nil {
-				err = fault(syscall.ETIMEDOUT, "connecting to %s: no answer within %v: check address and port, or raise connect_timeout", shared.Redacted(), cfg.ConnectTimeout)
+				err = fault(syscall.ETIMEDOUT, "connecting to %s: no answer within %v: check address and port, or raise connect_timeout", ShowURL(shared.String()), cfg.ConnectTimeout)
 			}
 		case <-ctx.Done():
 			err = context.Cause(ctx)

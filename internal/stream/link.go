@@ -73,13 +73,15 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 	l.begin()
 	l.heard.Store(l.since)
 	l.secret = uint64(mask.key())<<32 | uint64(mask.key())
-	head, polled := l.net.(*headConn)
-	if polled {
-		l.net, l.raw = head.TCPConn, head.raw
-	} else if tcp, ok := l.tcp().(*net.TCPConn); ok {
+	if head, ok := l.net.(*headConn); ok {
+		l.net = head.Conn
+	}
+	if tcp, ok := l.tcp().(*net.TCPConn); ok {
 		l.raw, _ = tcp.SyscallConn()
 	}
-	if _, l.plain = l.net.(*net.TCPConn); l.plain {
+	_, l.plain = l.net.(*net.TCPConn)
+	polled := l.plain && message == nil
+	if l.plain {
 		l.sendNow = l.send
 		l.measure = func(fd uintptr) { // it changes, with the other side's window first of all
 			l.mss, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG)

@@ -41,8 +41,11 @@ const (
 type Config struct {
 	URL *url.URL
 	Settings
+	// Headers is asked for the lines of a handshake right before each dial, on
+	// the goroutine that dials, and may take its time until ctx ends. nil: they
+	// are those of Access.
+	Headers func(ctx context.Context) []string
 	Events
-	Headers func(ctx context.Context) []string // asked for Access.Headers before each dial; nil: they stay. May block, not past ctx.
 }
 
 // Settings are what a user may choose.
@@ -51,6 +54,10 @@ type Settings struct {
 	PingInterval   time.Duration // a silent connection is asked for life this often
 	PongTimeout    time.Duration // and given up after so long without an answer
 	MaxOffline     time.Duration // how long to go on dialling; 0: for ever
+	BackoffFirst   time.Duration // the longest pause before the first attempt, which
+	BackoffLongest time.Duration // doubles up to this with attempts that bring nothing
+	FinalCodes     []int         // close codes and HTTP answers after which there is no more dialling
+	Later          bool          // Open returns without a connection, and dials as in an outage
 	ReplayBytes    int           // frames kept until they are acknowledged
 	ReplayRate     int           // bytes a second of what was kept; 0: as fast as it goes
 	OnFull         OnFull
@@ -116,6 +123,7 @@ type Stream struct {
 	spoke      int64                    // when data or IdleText was last written
 	parting    bool                     // the present link was told that the tail is over
 	until      int64                    // when lingering ends
+	hurries    atomic.Bool              // a stop waits
 	closing    bool                     // the present link was sent our close frame
 	ended      bool                     // everything has arrived, and the connection is over
 	unanswered bool                     // a connection ended without an answer to our close, and nothing else tells what has arrived
@@ -140,9 +148,9 @@ type Stream struct {
 	answers     atomic.Bool  // the last server was seen to answer pings
 }
 
-// Open connects, within ConnectTimeout. ctx is the session's run: its end
-// breaks off whatever the stream is in. w is woken when there is something to
-// act on.
+// Open connects, within ConnectTimeout, or begins to where Later says so. ctx is
+// the session's run: its end breaks off whatever the stream is in. w is woken
+// when there is something to act on.
 func Open(ctx context.Context, cfg Config, w *doorbell.Waker) (*Stream, error) {
 	mask, err := newMasker()
 	if err != nil {
@@ -157,6 +165,7 @@ func Open(ctx context.Context, cfg Config, w *doorbell.Waker) (*Stream, error) {
 		s.most = turnSize
 	}
 	s.window.limit = cfg.ReplayBytes
+	s.connectedAt.Store(-clock())
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	c, err := s.connect(hex.EncodeToString(id[:]))
 	if err != nil {
@@ -164,6 +173,9 @@ func Open(ctx context.Context, cfg Config, w *doorbell.Waker) (*Stream, error) {
 		return nil, err
 	}
 	s.alarm = time.AfterFunc(never, w.Wake)
+	if c == nil {
+		return s, nil
+	}
 	if err := s.adopt(c); err != nil {
 		s.Close()
 		return nil, err
@@ -171,7 +183,8 @@ func Open(ctx context.Context, cfg Config, w *doorbell.Waker) (*Stream, error) {
 	return s, nil
 }
 
-// connect makes the first connection.
+// connect makes the first connection, or with Later the attempts to, and
+// returns nil.
 func (s *Stream) connect(id string) (carrier, error) {
 	var err error
 	if s.cfg.Mux {
@@ -179,12 +192,20 @@ func (s *Stream) connect(id string) (carrier, error) {
 			return nil, err
 		}
 		s.wire.lead = s.lane.rename()
+		if s.cfg.Later && !s.lane.board() {
+			s.redial = s.lane.trunk.redialling()
+			return nil, nil
+		}
 		return s.lane, nil
 	}
 	if s.dialer, err = newDialer(s.ctx, s.cfg, s.waker, s.wire.mask, id); err != nil {
 		return nil, err
 	}
-	return s.dialer.dial()
+	if s.cfg.Later {
+		s.redial = s.dialer.again(errNotYet)
+		return nil, nil
+	}
+	return s.dialer.dial(s.ctx, func(func()) {})
 }
 
 // Sent is how many payload bytes were handed to a connection, each counted

@@ -8,14 +8,14 @@ import "strings"
 // Name returns the known name that is nearest to name, or "" where none is
 // near. Upper and lower case do not differ, nor do - and _. A name is near a known one when few
 // letters are missing, too many, wrong or exchanged, or when one of the two
-// begins with the other.
+// begins or ends with the other.
 func Name(name string, known []string) string {
 	name = strings.ReplaceAll(strings.ToLower(name), "-", "_")
 	best, least := "", 0
 	for _, k := range known {
 		lower := strings.ToLower(k)
 		d := Distance(name, lower)
-		if d > limit(len(lower)) && !begins(name, lower) && !begins(lower, name) {
+		if d > limit(len(lower)) && !borders(name, lower) && !borders(lower, name) {
 			continue
 		}
 		if best == "" || d < least {
@@ -29,11 +29,11 @@ func Name(name string, known []string) string {
 // letters. The shorter a word is, the more other words are like it.
 func limit(letters int) int { return min(max(letters/4, 1), 3) }
 
-// begins reports whether name begins with part, which is long enough to be no
-// coincidence.
-func begins(name, part string) bool {
+// borders reports whether name begins or ends with part, which is long enough
+// to be no coincidence.
+func borders(name, part string) bool {
 	const enough = 4
-	return len(part) >= enough && strings.HasPrefix(name, part)
+	return len(part) >= enough && (strings.HasPrefix(name, part) || strings.HasSuffix(name, part))
 }
 
 // Distance counts what makes b of a: 1 for a byte that is missing or too many

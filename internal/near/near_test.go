@@ -32,7 +32,12 @@ func TestAMisspelledNameIsFoundAndAnotherIsNot(t *testing.T) {
 		{"fire", options, ""},
 		{"token", query, ""},
 		{"date", query, ""},
-		{"generate", query, ""},
+		{"samplerate", query, "rate"},
+		{"sample_rate", query, "rate"},
+		{"cert", options, "tls_cert"},
+		{"timeout", options, "stop_timeout"},
+		{"ca", options, ""},
+		{"orate", []string{"at"}, ""},
 		{"tls_ca", nil, ""},
 	} {
 		if got := Name(c.name, c.known); got != c.want {

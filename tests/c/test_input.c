@@ -333,7 +333,8 @@ static const struct row {
              "from|no live ring|ringbuffer_create|PRIuPTR"),
     REGISTER("ringbuffer://handle={dead}", "null://", "from|no live ring|ringbuffer_create"),
     REGISTER("null://", "rbuf://handle={dead}", "to|no live ring"),
-    REGISTER("ringbuffer://handle={ring}", "ringbuffer://handle={ring}", "from|and to|are the same"),
+    REGISTER("ringbuffer://handle={ring}", "ringbuffer://handle={ring}",
+             "from|and to|are the same"),
     REGISTER("rbuf://handle={ring}", "ringbuffer://handle={ring}", "from|and to|are the same"),
     START("ringbuffer://handle={ring}", "null://", -EBUSY, "record_start|source|another session"),
 

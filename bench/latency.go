@@ -32,7 +32,7 @@ func (b *bench) latency() []group {
 		title: "Added latency, three streams of 2560 B each 80 ms", quick: true, rounds: rounds,
 		entries: []entry{
 			run(ours, "ours"), run(callback, "ours", "callback"),
-			run(loop, "lws", "loop"), run(wake, "lws", "wake"),
+			run(loop, "lws", "rings"), run(wake, "lws", "wake"),
 		},
 		rows: func(r results) []row {
 			var rows []row
@@ -44,6 +44,11 @@ func (b *bench) latency() []group {
 						rows = append(rows, r.beside("latency p99, "+suffix, "µs", us, peer, named("p99_us")),
 							r.beside("CPU, "+suffix, "s", us, peer, named("cpu_s")))
 					}
+				}
+			}
+			if !b.quick {
+				for _, peer := range []string{loop, wake} {
+					rows = append(rows, r.peers("three streams, polls without a wait", "a second", peer, perSecond("polls_without_wait")))
 				}
 			}
 			return rows

@@ -91,9 +91,12 @@ func (r report) print(w io.Writer) {
 			fmt.Fprintf(w, "| %s | %s | | | | | | |\n", row.Case, row.Note)
 			continue
 		}
-		theirs, ratio, verdict := "", "", ""
+		us, theirs, ratio, verdict := digits(row.Ours), "", "", ""
 		if row.Peer != "" {
 			theirs, ratio = digits(row.Theirs), digits(row.Value)
+		}
+		if row.Peers {
+			us, ratio = "", ""
 		}
 		switch {
 		case row.Below:
@@ -102,6 +105,6 @@ func (r report) print(w io.Writer) {
 			verdict = "met"
 		}
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s to %s | %s | %s |\n", row.Case, row.Unit,
-			digits(row.Ours), theirs, ratio, digits(row.Least), digits(row.Most), row.Floor, verdict)
+			us, theirs, ratio, digits(row.Least), digits(row.Most), row.Floor, verdict)
 	}
 }

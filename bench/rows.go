@@ -9,7 +9,8 @@ import (
 
 // A row is one line of the table. Where there is a peer, Value is the ratio to
 // it, made in each round by itself; the median of those is told, with the
-// least and the most. Where there is none, Value is ours.
+// least and the most. Where there is none, Value is ours, or the peer's in a row
+// that tells only of the peer.
 type row struct {
 	Group  string  `json:"group"`
 	Case   string  `json:"case"` // names its floor, too
@@ -17,6 +18,7 @@ type row struct {
 	Ours   float64 `json:"ours"`
 	Peer   string  `json:"peer,omitempty"`
 	Theirs float64 `json:"theirs,omitempty"`
+	Peers  bool    `json:"peers,omitempty"` // there is no such figure of ours
 	Value  float64 `json:"value"`
 	Least  float64 `json:"least"`
 	Most   float64 `json:"most"`
@@ -62,6 +64,15 @@ func (r results) each(name string, m metric) []float64 {
 func (r results) alone(title, unit, name string, m metric) row {
 	v := r.each(name, m)
 	return row{Case: title, Unit: unit, Ours: median(v), Value: median(v), Least: slices.Min(v), Most: slices.Max(v)}
+}
+
+// peers makes a row of a figure that only the peer has.
+func (r results) peers(title, unit, name string, m metric) row {
+	v := r.each(name, m)
+	return row{
+		Case: title + " of " + name, Unit: unit, Peer: name, Theirs: median(v), Peers: true,
+		Value: median(v), Least: slices.Min(v), Most: slices.Max(v),
+	}
 }
 
 // beside makes a row of two entries' figures and their ratio.

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "../internal/doorbell/doorbell.h"
+#include "../internal/host/host.h"
 #include "msp_internal.h"
 #include "start.h"
 
@@ -83,28 +84,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-static void *wait_for(void *lock)
-{
-    pthread_mutex_lock(lock);
-    pthread_mutex_unlock(lock);
-    return NULL;
-}
-
-/* Returns 0 where HEADROOM more threads can live at once, or an errno. */
-static int try_headroom(const pthread_attr_t *attr)
-{
-    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    pthread_t threads[HEADROOM];
-    int n = 0, rc = 0;
-    pthread_mutex_lock(&gate);
-    while (n < HEADROOM && (rc = pthread_create(&threads[n], attr, wait_for, &gate)) == 0)
-        n++;
-    pthread_mutex_unlock(&gate);
-    while (n > 0)
-        pthread_join(threads[--n], NULL);
-    return rc;
-}
-
 int msp_callback_new(struct msp_callback **out, data_ready_func fn, uintptr_t arg,
                      uintptr_t session, uint32_t bell)
 {
@@ -122,7 +101,7 @@ int msp_callback_new(struct msp_callback **out, data_ready_func fn, uintptr_t ar
     pthread_attr_setstacksize(&attr, STACK_SIZE);
     sigset_t saved;
     msp_block_signals(&saved);
-    int rc = try_headroom(&attr);
+    int rc = msp_host_try_threads(HEADROOM);
     if (!rc)
         rc = pthread_create(&cb->thread, &attr, run, cb);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);

@@ -31,6 +31,7 @@ for arg in "$@"; do
         --remove-section .rela.init_array \
         --remove-section .rel.init_array \
         --wildcard --globalize-symbol '_rt0_*_linux_lib' \
+        --globalize-symbol runtime.sigtable \
         "$arg"
 done
 

@@ -47,11 +47,13 @@ void msp_log_settle(void)
 /* Begins a public function. Every one that goes into Go calls this first. */
 static int enter(void)
 {
+    const char *ignored;
     last_error[0] = '\0';
-    int rc = msp_go_start();
-    if (rc)
-        msp_set_error("this is a child forked after the library's first use, where its threads "
-                      "are not: call fork() or daemon() before the first record_* call, or exec()");
+    int rc = msp_go_start(last_error, &ignored);
+    if (rc && rc != -ENOTSUP) /* which is for the child to say, whose log it may not be */
+        msp_log_line(MSP_LOG_ERROR, last_error);
+    if (ignored[0])
+        msp_log_write(MSP_LOG_WARN, "record", "ignored, as Go cannot read it: %s", ignored);
     return rc;
 }
 

@@ -26,6 +26,7 @@ import (
 	"unsafe"
 
 	"msprecord/internal/core"
+	"msprecord/internal/host"
 )
 
 func init() {
@@ -39,6 +40,7 @@ func init() {
 		defer C.free(unsafe.Pointer(text))
 		C.msp_log_line(C.int(level), text)
 	}
+	host.Report = func(line string) { core.Log(core.LogError, line) }
 }
 
 // report logs an error that core has not, keeps it for the calling thread's
@@ -57,19 +59,9 @@ func report(err error) C.int {
 	return C.int(core.Errno(err))
 }
 
-// guarded turns a panic into an error: the host must not die of ours.
-func guarded(do func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("a fault of the library, please report it: %v: %w", r, syscall.EIO)
-		}
-	}()
-	return do()
-}
-
 // on runs do on the session of a handle.
 func on(handle C.uintptr_t, function string, do func(*core.Session) error) error {
-	err := guarded(func() error {
+	err := core.Guarded(func() error {
 		s, err := core.Lookup(uint64(handle))
 		if err != nil {
 			return err
@@ -110,7 +102,7 @@ func atLength(call *C.struct_msp_call, function string, do func(*core.Session, c
 
 //export goRecordRegister
 func goRecordRegister(from, to *C.char) (handle C.uintptr_t) {
-	report(guarded(func() error {
+	report(core.Guarded(func() error {
 		if from == nil || to == nil {
 			return fmt.Errorf("record_register: from and to must be URIs, not NULL: %w", syscall.EINVAL)
 		}

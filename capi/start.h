@@ -7,10 +7,17 @@
 
 #include <signal.h>
 
+#include "call.h"
+
 /* Starts the Go runtime once. Every exported function that goes into Go calls
  * this first: one that forgot would wait for ever for a runtime that nobody
- * started. Returns 0, or -ENOTSUP in a child forked after first use. */
-int msp_go_start(void);
+ * started. Returns 0, or a negative errno with its sentence in `error`,
+ * of MSP_ERROR_SIZE bytes: -ENOTSUP in a child forked after first use; -EMFILE, -ENFILE, -EAGAIN or
+ * -ENOMEM where the process has not what the runtime takes, after which a later
+ * call tries again; -EBADF where the library's descriptors were closed.
+ * `ignored` names the variables of the environment that were left out, to the
+ * call that has started it, and is empty otherwise. */
+int msp_go_start(char *error, const char **ignored);
 
 /* Blocks, on the calling thread, the signals that are the program's business,
  * and saves the mask: while a library thread is made, which takes the mask, or

@@ -3,22 +3,22 @@
  * lws.c - what a user of libwebsockets would write.
  *
  *     lws URL backlog SIZE SECONDS
- *     lws URL paced STREAMS SIZE PERIOD_MS SECONDS [together] [loop | wake]
+ *     lws URL paced STREAMS SIZE PERIOD_MS SECONDS [together] [tick MS] [rings | wake]
  *     lws URL first
  *
  * libwebsockets wants one lws_write for each of its writeable callbacks. paced
  * by itself makes the pieces in the service thread when they are due, looking
- * each millisecond: one thread, no ring, the least it can cost. For the
- * latency a thread writes them into a ring a stream, as a device does, and the
- * service thread looks at the rings each millisecond (loop), or is woken by
- * lws_cancel_service behind each piece (wake).
+ * each tick: one thread, no ring, the least it can cost. With rings a thread
+ * writes them into a ring a stream, as a device does, and the service thread
+ * looks at the rings each tick. With wake there is no tick: behind each piece
+ * the device's thread lists the stream and calls lws_cancel_service, as
+ * libwebsockets' README.coding has it for threads. A tick is 1 ms, or MS.
  */
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include <libwebsockets.h>
-
 #include "bench.h"
+#include "loop.h"
 
 enum { PIECES = 4 };
 
@@ -34,12 +34,24 @@ static struct pace pace;
 static struct stream *streams;
 static struct lws_context *context;
 static lws_sorted_usec_list_t tick;
+static lws_usec_t tick_us = LWS_US_PER_MS;
 static uint8_t *message; /* behind LWS_PRE */
-static int up, refused, threaded, endless;
+static int up, refused, threaded, endless, over;
+
+/* Numbers of streams that have a piece, from the device's thread to the service
+ * thread. A piece may be written before its number is taken, so there is room
+ * for twice the pieces. */
+static int *ready;
+static _Atomic unsigned listed, taken;
 
 static uint8_t *slot(struct stream *s, int n)
 {
     return s->ring + (size_t)(n % PIECES) * (size_t)(LWS_PRE + pace.size) + LWS_PRE;
+}
+
+static unsigned room(void)
+{
+    return (unsigned)pace.streams * PIECES * 2;
 }
 
 static int available(struct stream *s)
@@ -58,7 +70,8 @@ static void write_one(struct stream *s)
         /* lws_write masks in place, so each message is copied there. */
         static uint8_t *source;
         source = source ? source : must(calloc(1, (size_t)pace.size));
-        memcpy(source, &(int64_t){now_ns()}, 8);
+        if (!endless)
+            memcpy(source, &(int64_t){due(&pace, (int)(s - streams), s->piece - 1)}, 8);
         memcpy(message, source, (size_t)pace.size);
         lws_write(s->wsi, message, (size_t)pace.size, LWS_WRITE_BINARY);
         if (endless)
@@ -84,9 +97,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         write_one(s);
         break;
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
-        for (int i = 0; i < up && threaded; i++)
-            if (available(&streams[i]))
-                lws_callback_on_writable(streams[i].wsi);
+        for (; taken != listed; taken++)
+            lws_callback_on_writable(streams[ready[taken % room()]].wsi);
         break;
     default:
         break;
@@ -104,7 +116,7 @@ static void on_tick(lws_sorted_usec_list_t *t)
             lws_callback_on_writable(s->wsi);
         }
     }
-    lws_sul_schedule(context, 0, t, on_tick, LWS_US_PER_MS);
+    lws_sul_schedule(context, 0, t, on_tick, tick_us);
 }
 
 static const struct lws_protocols protocols[] = {
@@ -130,7 +142,7 @@ static void connect_all(const char *url, int from, int to)
                 threaded ? must(malloc((size_t)PIECES * (LWS_PRE + (size_t)pace.size))) : NULL;
         streams[i].wsi = lws_client_connect_via_info(&c);
         while (up < i + 1)
-            lws_service(context, 0);
+            serve(context);
     }
 }
 
@@ -138,7 +150,10 @@ static void open_context(int n)
 {
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN, .protocols = protocols, .gid = -1, .uid = -1};
+    void *loops[1];
+    choose_loop(&info, loops);
     streams = must(calloc((size_t)n, sizeof(*streams)));
+    ready = must(calloc(room(), sizeof(*ready)));
     message = must(calloc(1, LWS_PRE + (size_t)pace.size));
     message += LWS_PRE;
     lws_set_log_level(LLL_ERR, NULL);
@@ -162,31 +177,38 @@ static void *device(void *wake)
             }
             memcpy(slot(s, s->written), piece, (size_t)pace.size);
             atomic_fetch_add(&s->written, 1);
-            if (wake)
+            if (wake) {
+                ready[listed % room()] = i;
+                listed++;
                 lws_cancel_service(context);
+            }
         }
     return NULL;
 }
 
+/* lws_service calls what is due before it waits, and then waits for the next
+ * event, of which there may be none: the end has to be one. */
 static void on_end(lws_sorted_usec_list_t *t)
 {
-    (void)t; /* it has made lws_service return, that is all */
+    (void)t;
+    over = 1;
+    lws_cancel_service(context);
 }
 
 static void serve_for(double seconds)
 {
-    static lws_sorted_usec_list_t over;
-    int64_t end = now_ns() + (int64_t)(seconds * 1e9);
-    lws_sul_schedule(context, 0, &over, on_end, (lws_usec_t)(seconds * 1e6));
-    while (now_ns() < end)
-        lws_service(context, 0);
+    static lws_sorted_usec_list_t end;
+    over = 0;
+    lws_sul_schedule(context, 0, &end, on_end, (lws_usec_t)(seconds * 1e6));
+    while (!over)
+        serve(context);
 }
 
 static void paced(const char *url, int wake)
 {
     pthread_t thread;
     open_context(pace.streams);
-    lws_sul_schedule(context, 0, &tick, on_tick, LWS_US_PER_MS);
+    lws_sul_schedule(context, 0, &tick, on_tick, tick_us);
     connect_all(url, 0, 1);
     serve_for(0.2);
     long one = from_status("VmRSS:");
@@ -194,11 +216,13 @@ static void paced(const char *url, int wake)
     if (wake)
         lws_sul_schedule(context, 0, &tick, on_tick, LWS_SET_TIMER_USEC_CANCEL);
     struct used since = used_now();
+    struct polls before = polls;
     pace.begin = now_ns() + 10000000;
     if (threaded)
         pthread_create(&thread, NULL, device, wake ? context : NULL);
-    serve_for(pace.seconds);
+    serve_for(pace.seconds + 0.01);
     report_use(since, used_now());
+    report_polls(before, polls);
     report_memory();
     field("rss_one_kib", (double)one);
     if (threaded)
@@ -233,7 +257,7 @@ static void first(const char *url)
     int64_t connected = now_ns();
     lws_callback_on_writable(streams[0].wsi);
     while (available(&streams[0]))
-        lws_service(context, 0);
+        serve(context);
     field("runtime_us", (double)(created - began) / 1e3);
     field("start_us", (double)(connected - created) / 1e3);
     end_report();
@@ -254,7 +278,9 @@ int main(int argc, char **argv)
         for (int i = 7; i < argc; i++) {
             pace.together |= strcmp(argv[i], "together") == 0;
             wake |= strcmp(argv[i], "wake") == 0;
-            threaded |= strcmp(argv[i], "loop") == 0 || strcmp(argv[i], "wake") == 0;
+            if (strcmp(argv[i], "tick") == 0 && i + 1 < argc)
+                tick_us = atoi(argv[++i]) * LWS_US_PER_MS;
+            threaded |= strcmp(argv[i], "rings") == 0 || strcmp(argv[i], "wake") == 0;
         }
         paced(url, wake);
     } else if (strcmp(mode, "first") == 0) {

@@ -25,6 +25,7 @@ type conn struct {
 	ws     *websocket.Conn
 	peer   string
 	format format
+	hint   string // about the URL, for the streams of this connection
 	mux    bool
 
 	streams  []*stream
@@ -194,6 +195,7 @@ func (c *conn) use(name []byte) error {
 			}
 			return c.fail(code, "%s", err)
 		}
+		st.hint = c.hint
 		c.byName[asked] = st
 		c.streams = append(c.streams, st)
 		c.srv.started(st)

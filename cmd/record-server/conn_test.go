@@ -227,6 +227,36 @@ func TestRawStreamIsStored(t *testing.T) {
 	}
 }
 
+// A sender that writes channel=2 hears of it, and is recorded all the same.
+func TestAMisspelledQueryIsToldAndTheStreamIsStored(t *testing.T) {
+	r := start(t)
+	for name, c := range map[string]struct{ query, hint string }{
+		"a.wav": {"channel=2", `"channel" in the URL is not used: did you mean channels?`},
+		"b.wav": {"token=x&RATE=8000", `"RATE" in the URL is not used: did you mean rate?`},
+		"c.wav": {"channels%1b[2J=2", `"channels\x1b[2J" in the URL is not used: did you mean channels?`},
+	} {
+		ws := r.dial(t, "/"+name+"?"+c.query)
+		send(t, ws, []byte("1234"))
+		shut(t, ws, websocket.CloseNormalClosure)
+		r.out.wait(t, name, "started, ", c.hint)
+		r.out.wait(t, name, " closed, ", c.hint)
+		if w, err := parseWAV(r.file(t, name)); err != nil || string(w.data) != "1234" || w.format != mono16 {
+			t.Errorf("%s: %v, %q, %v", name, err, w.data, w.format)
+		}
+	}
+
+	mux := r.dial(t, "/?bit=8")
+	rawSend(t, mux, thirds([]byte("mux.pcm\x001234")))
+	r.out.wait(t, "mux.pcm", "started, ", `"bit" in the URL is not used: did you mean bits?`)
+	shut(t, mux, websocket.CloseNormalClosure)
+
+	for _, query := range []string{"", "token=rat&date=1&x=%zz", "channels=1", "rat%65=8000"} {
+		if hint := pcm.QueryHint(query); hint != "" {
+			t.Errorf("%q: %s", query, hint)
+		}
+	}
+}
+
 func TestRawStreamInThreeFrames(t *testing.T) {
 	r := start(t)
 	c := r.dial(t, "/mic.pcm")

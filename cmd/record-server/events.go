@@ -20,6 +20,7 @@ type event struct {
 	Gaps       int       `json:"gaps,omitempty"`
 	Missing    int64     `json:"missing,omitempty"` // bytes in the gaps
 	How        string    `json:"how,omitempty"`
+	Hint       string    `json:"hint,omitempty"`   // about the URL that the sender used
 	Whole      *bool     `json:"closed,omitempty"` // it ended with a close
 	URL        string    `json:"url,omitempty"`
 	Dir        string    `json:"dir,omitempty"`
@@ -29,7 +30,7 @@ type event struct {
 // about is an event of a stream.
 func about(what string, st *stream) event {
 	n := st.bytes.Load()
-	e := event{Event: what, Name: st.name, Peer: st.peer, Bytes: &n, Reconnects: st.reconnects, Gaps: len(st.gaps)}
+	e := event{Event: what, Name: st.name, Peer: st.peer, Bytes: &n, Reconnects: st.reconnects, Gaps: len(st.gaps), Hint: st.hint}
 	for _, g := range st.gaps {
 		e.Missing += g.Length
 	}

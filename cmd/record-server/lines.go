@@ -23,6 +23,9 @@ func notes(st *stream) string {
 	if st.name != st.asked && st.part == 0 {
 		s = ", " + st.asked + " exists"
 	}
+	if st.hint != "" {
+		s += ", " + st.hint
+	}
 	if st.reconnects > 0 {
 		s += ", reconnected " + count(st.reconnects, "time")
 	}

@@ -16,6 +16,7 @@ import (
 	"msprecord/cmd/record-server/archive"
 	"msprecord/cmd/record-server/live"
 	"msprecord/cmd/record-server/page"
+	"msprecord/cmd/record-server/pcm"
 )
 
 const (
@@ -131,7 +132,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusBadRequest, err)
 		return
 	}
-	c := &conn{srv: s, peer: r.RemoteAddr, format: f}
+	c := &conn{srv: s, peer: r.RemoteAddr, format: f, hint: pcm.QueryHint(r.URL.RawQuery)}
 	defer func() { s.gate.leave(c.peer, c.admitted) }()
 	name := strings.TrimPrefix(r.URL.Path, "/")
 	answer := http.Header{}
@@ -140,6 +141,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else if err := s.use(c, r, name, answer); err != nil {
 		s.refuse(w, r, httpStatus(err), err)
 		return
+	} else {
+		c.cur.hint = c.hint
 	}
 
 	// CheckOrigin stays at its default: whatever is no browser sends no

@@ -39,6 +39,7 @@ type stream struct {
 	bytes atomic.Int64 // payload stored; may be read at any time
 	base  int64        // what of bytes was there at start
 	part  int          // how many files came before the first of these
+	hint  string       // about the URL, for its sender; set before others see it
 
 	live *live.Stream // what the page shows of it; nil before the handshake is through
 

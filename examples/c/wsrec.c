@@ -58,7 +58,7 @@ static atomic_int audio_done; /* the audio thread tells main */
 
 static const char usage[] =
     "usage: wsrec FILE.wav ws://HOST:PORT/       three streams: mic.wav, ref.wav, proc.wav\n"
-    "       wsrec - ws://HOST:PORT/[NAME]        one stream from standard input (mic.pcm)\n"
+    "       wsrec - ws://HOST:PORT/[NAME]        one stream from standard input; NAME is mic.pcm\n"
     "The audio is 16000 Hz, mono, 16 bits, little-endian.\n";
 
 /* --- The audio thread: the only writer of the rings ----------------------- */
@@ -187,19 +187,25 @@ static int load_wav(const char *path)
 
 /* --- Sessions -------------------------------------------------------------- */
 
-/* URL and NAME make the stream's address. An URL that already names a file is
- * kept for the one stream of standard input. */
+/* Makes the stream's address of an URL: its NAME comes before the query. An URL
+ * that already has one is kept for the one stream of standard input. */
 static int make_url(struct stream *s, const char *url, const char *suffix)
 {
+    size_t base = strcspn(url, "?"); /* without the query */
     const char *host = strstr(url, "://") + 3;
-    const char *path = strchr(host, '/');
+    const char *path = memchr(host, '/', (size_t)(url + base - host));
     int n;
-    if (samples == NULL && path != NULL && path[strlen(path) - 1] != '/')
+    if (samples == NULL && path != NULL && url[base - 1] != '/')
         n = snprintf(s->url, sizeof(s->url), "%s", url);
     else
-        n = snprintf(s->url, sizeof(s->url), "%s%s%s%s", url,
-                     url[strlen(url) - 1] == '/' ? "" : "/", s->name, suffix);
-    return n < (int)sizeof(s->url) ? 0 : -1;
+        n = snprintf(s->url, sizeof(s->url), "%.*s%s%s%s%s", (int)base, url,
+                     url[base - 1] == '/' ? "" : "/", s->name, suffix, url + base);
+    if (n < 0 || n >= (int)sizeof(s->url))
+        return -1;
+    if (samples == NULL && strcmp(s->url, url) != 0)
+        fprintf(stderr, "wsrec: the address has no NAME, so the stream goes to %s%s\n", s->name,
+                suffix);
+    return 0;
 }
 
 /* Called on a thread of the library. It writes over the progress line. */
@@ -276,12 +282,12 @@ static void *stop_stream(void *arg)
 /* Delivers the tail of each stream and shows its totals. 0 when nothing was lost. */
 static int stop_streams(void)
 {
-    int lost = 0, offline = 0;
+    int lost = 0, trying = 0;
     for (int i = 0; i < stream_count; i++) {
         record_pre_stop(streams[i].rec); /* all end at the same moment */
-        offline |= streams[i].offline;
+        trying |= streams[i].offline && stats_of(&streams[i]).state == RECORD_RUNNING;
     }
-    if (offline)
+    if (trying)
         fprintf(stderr, "wsrec: offline, still trying to deliver the rest; Ctrl-C ends at once\n");
     /* Each on its own thread: with the server away, each takes its stop_timeout. */
     for (int i = 0; i < stream_count; i++)
@@ -320,7 +326,7 @@ int main(int argc, char **argv)
         return 2;
     }
     size_t scheme = strncmp(url, "ws://", 5) == 0 ? 5 : strncmp(url, "wss://", 6) == 0 ? 6 : 0;
-    if (scheme == 0 || url[scheme] == '\0') {
+    if (scheme == 0 || strcspn(url + scheme, "/?") == 0) { /* no host */
         fprintf(stderr, "wsrec: %s is not a ws:// or wss:// address\n%s", url, usage);
         return 2;
     }

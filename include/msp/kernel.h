@@ -3,18 +3,24 @@
  * kernel.h - tasks, locks, queues, events, timers, memory and time, as the SDK
  * has them, on POSIX threads.
  *
+ *     #include <msp/kernel.h>
+ *
  *     static msp_event_t ready;
  *
  *     static void producer(void *arg)
  *     {
- *         ...                              fill a ring
+ *         (void)arg;
+ *         msp_msleep(20); // fill a ring
  *         msp_event_set(&ready, 0x01, MSP_EVENT_OR);
  *     }
  *
- *     unsigned int flags;
- *     msp_event_new(&ready, 0);
- *     msp_task_new("producer", producer, NULL, 4096);
- *     msp_event_get(&ready, 0x01, MSP_EVENT_OR_CLEAR, &flags, MSP_WAIT_FOREVER);
+ *     int main(void)
+ *     {
+ *         unsigned int flags;
+ *         msp_event_new(&ready, 0);
+ *         msp_task_new("producer", producer, NULL, 4096);
+ *         return msp_event_get(&ready, 0x01, MSP_EVENT_OR_CLEAR, &flags, MSP_WAIT_FOREVER);
+ *     }
  *
  * Handles: msp_xxx_t is a number in the coat of a pointer; functions take the
  * address of the variable that holds it. NULL, a handle of another kind and one

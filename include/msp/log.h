@@ -2,8 +2,15 @@
  *
  * log.h - lines of diagnostics, of the application and of the library alike.
  *
+ *     #include <msp/log.h>
+ *
  *     static const char *TAG = "mic";
- *     LOGI(TAG, "%d channels at %d Hz", channels, rate);
+ *
+ *     int main(void)
+ *     {
+ *         LOGI(TAG, "%d channels at %d Hz", 2, 48000);
+ *         return 0;
+ *     }
  *
  * prints to stderr, in one write(2), in colour only if that is a terminal:
  *

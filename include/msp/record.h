@@ -2,19 +2,37 @@
  *
  * record.h - stream a ring buffer, a file or memory to a WebSocket server.
  *
- * The shortest use, with a ring that some thread of yours fills:
+ * The shortest use, a whole program (examples/c has longer ones):
  *
- *     dev_ringbuf_t ring;
- *     char from[64];
- *     ringbuffer_create(&ring, storage, sizeof(storage));
- *     snprintf(from, sizeof(from), "ringbuffer://handle=%" PRIuPTR, (uintptr_t)&ring);
+ *     #include <inttypes.h>
+ *     #include <stdio.h>
  *
- *     rec_hdl_t rec = record_register(from, "ws://192.168.1.102:9090/mic.wav");
- *     if (rec == NULL || record_start(rec) < 0)
- *         fprintf(stderr, "%s\n", record_last_error());
- *     ...                                ringbuffer_write() from the audio thread
- *     record_stop(rec);                  returns when what was written is delivered
- *     record_unregister(rec);
+ *     #include <msp/record.h>
+ *     #include <msp/record_ext.h>
+ *     #include <msp/ringbuffer.h>
+ *
+ *     static char storage[32001]; // one second at 16 kHz, mono, 16 bits
+ *     static dev_ringbuf_t ring;
+ *
+ *     int main(void)
+ *     {
+ *         uint8_t pcm[640] = {0}; // 20 ms
+ *         char from[64];
+ *
+ *         ringbuffer_create(&ring, storage, sizeof(storage));
+ *         snprintf(from, sizeof(from), "ringbuffer://handle=%" PRIuPTR, (uintptr_t)&ring);
+ *
+ *         rec_hdl_t rec = record_register(from, "ws://127.0.0.1:9090/mic.wav");
+ *         if (rec == NULL || record_start(rec) < 0) {
+ *             fprintf(stderr, "%s\n", record_last_error());
+ *             return 1;
+ *         }
+ *         ringbuffer_write(&ring, pcm, sizeof(pcm)); // from the audio thread
+ *         int err = record_stop(rec); // returns when what was written is delivered
+ *         record_unregister(rec);
+ *         ringbuffer_destroy(&ring);
+ *         return err < 0;
+ *     }
  *
  * Life of a session: registered -> started -> (finished) -> stopped, then
  * started again or unregistered.

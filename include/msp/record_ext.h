@@ -106,13 +106,15 @@ const char *record_last_error(void);
 
 /* Sets an option of one session; the README has the table. For a program that
  * cannot be changed the environment does the same: option connect_timeout is
- * MSP_RECORD_CONNECT_TIMEOUT. The call wins.
+ * MSP_RECORD_CONNECT_TIMEOUT, and MSP_RECORD_HEADER has a header a line. The
+ * call wins. A refused value changes nothing.
  *
  * Ownership: both strings are copied.
  * Threads:   any; not while the session runs, save for "header", which then
  *            holds from the next dial on.
- * Returns:   0; -ENOENT for an unknown key; -EINVAL for a value that does not
- *            fit or no session; -EBUSY while it runs.
+ * Returns:   0; -ENOENT for an unknown key, and the sentence names the one that
+ *            is near; -EINVAL for a value that does not fit or no session;
+ *            -EBUSY while it runs.
  */
 int record_set_option(rec_hdl_t hdl, const char *key, const char *value);
 

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/sys/unix"
 
 	"msprecord/internal/doorbell"
 	"msprecord/internal/ringbuffer/ringtest"
@@ -332,17 +333,46 @@ func TestEventsTellWhatHappens(t *testing.T) {
 	}
 }
 
-func TestAPumpSurvivesMemoryThatIsGone(t *testing.T) {
-	p := pump{source: faulty{}, sink: nopSink{}, ctx: t.Context(), chunk: 10, looked: func() {}}
-	if err := p.run(); !errors.Is(err, syscall.EFAULT) {
+func TestOnlyMemoryThatIsGoneIsTheProgramsFault(t *testing.T) {
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
 		t.Fatal(err)
+	}
+	defer unix.Munmap(page)
+	var none *Session
+	for _, fault := range []struct {
+		what string
+		do   func()
+		want syscall.Errno
+	}{
+		{"memory that is not there", func() { use(page[len(page)-1]) }, syscall.EFAULT},
+		{"a nil pointer", func() { use(none.chunk) }, syscall.EIO},
+		{"an index", func() { use(page[len(page):][os.Getpid()]) }, syscall.EIO},
+		{"a panic", func() { panic("fault") }, syscall.EIO},
+	} {
+		p := pump{source: faulty{do: fault.do}, sink: nopSink{}, ctx: t.Context(), chunk: 10, looked: func() {}}
+		if err := p.run(); !errors.Is(err, fault.want) {
+			t.Errorf("%s: %v, want %v", fault.what, err, fault.want)
+		}
+		err := Guarded(func() error { fault.do(); return nil })
+		if !errors.Is(err, fault.want) {
+			t.Errorf("%s, in a call: %v, want %v", fault.what, err, fault.want)
+		}
 	}
 }
 
-type faulty struct{ Source }
+// use keeps the compiler from leaving out what it is given.
+//
+//go:noinline
+func use(any) {}
 
-func (faulty) Peek(int) (a, b []byte, err error) { panic("fault") }
-func (faulty) Leave()                            {}
+type faulty struct {
+	Source
+	do func()
+}
+
+func (f faulty) Peek(int) (a, b []byte, err error) { f.do(); return }
+func (faulty) Leave()                              {}
 
 type nopSink struct{ Sink }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -55,8 +57,29 @@ func both(a, b error) error {
 	return fmt.Errorf("%w; %w", a, b)
 }
 
-// ours is what recover returned as an error: it does not end the host.
+// Guarded turns a panic of do into an error: the process must not die of one,
+// nor of a ring whose memory the program has unmapped.
+func Guarded(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = ours(fault)
+		}
+	}()
+	return do()
+}
+
+// ours is what recover returned as an error: it does not end the host. Only
+// where an address could not be read or written, which is not near NULL, is it
+// the program's memory that is at fault; all the rest is a fault of the library.
 func ours(fault any) error {
+	var memory interface {
+		runtime.Error
+		Addr() uintptr
+	}
+	if err, ok := fault.(error); ok && errors.As(err, &memory) {
+		return fmt.Errorf("the ring's memory is not there (was it freed while the session runs?): nothing is mapped at %#x: %w", memory.Addr(), syscall.EFAULT)
+	}
 	return fmt.Errorf("a fault of the library, please report it: %v: %w", fault, syscall.EIO)
 }
 

@@ -5,13 +5,12 @@ package core
 import (
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"msprecord/internal/near"
 	"msprecord/internal/stream"
 )
 
@@ -29,8 +28,15 @@ type Option struct {
 	Kind    string // what a value looks like
 	Default string
 	Doc     string
-	set     func(o *Options, value string) bool // false: it does not fit
+	// set puts a value into o, which is a copy, and reports whether it fits. It
+	// replaces slices and pointers and does not write through them.
+	set func(o *Options, value string) bool
 }
+
+const (
+	headerKey     = "header"
+	defaultReplay = 1 << 20
+)
 
 // OptionTable is all there is to set.
 var OptionTable = []Option{
@@ -46,8 +52,8 @@ var OptionTable = []Option{
 	{"pong_timeout", "milliseconds, 1 to 600000", "10000",
 		"How long a server that answers pings may be silent before it is given up and dialled again.",
 		millis(func(o *Options) *time.Duration { return &o.PongTimeout })},
-	{"replay_bytes", "bytes, 4096 to 1073741824", "1048576",
-		"How much is kept until the server has acknowledged it, to be sent again after a lost connection. All sessions of a process together keep at most 64 MiB.",
+	{"replay_bytes", "bytes, 4096 to 1073741824", strconv.Itoa(defaultReplay),
+		"How much is kept until the server has acknowledged it, to be sent again after a lost connection. All sessions of a process together keep at most 64 MiB, and each 32 KiB whatever the others keep; the log tells at the start of one that asks for more than is left.",
 		number(4<<10, 1<<30, func(o *Options, n uint64) { o.ReplayBytes = int(n) })},
 	{"max_offline", "milliseconds, 0 to 2147483647", "0",
 		"How long a lost server is dialled before the session fails; 0 is for ever.",
@@ -77,15 +83,18 @@ var OptionTable = []Option{
 	{"tls_insecure", "0 or 1", "0",
 		"1 believes any certificate, and logs so each time it connects.",
 		number(0, 1, func(o *Options, n uint64) { o.Access.Insecure = n == 1 })},
-	{"header", "Name: value", "",
-		"A header of the handshake, such as a token; each call adds one, an empty value removes them all.",
+	{headerKey, "Name: value", "",
+		"A header of the handshake, such as a token; each call adds one, an empty value removes them all. In the environment each line is one. `Authorization` takes the place of the URL's user.",
 		func(o *Options, value string) bool {
 			if value == "" {
 				o.Access.Headers = nil
 				return true
 			}
+			if stream.CheckHeader(value) != nil {
+				return false
+			}
 			o.Access.Headers = append(slices.Clone(o.Access.Headers), value)
-			return stream.CheckHeader(value)
+			return true
 		}},
 	{"subprotocol", "a name", "",
 		"The WebSocket subprotocol to ask for.",
@@ -108,6 +117,30 @@ var OptionTable = []Option{
 	{"linger", "milliseconds, 0 to 600000", "0",
 		"How long `record_stop` then goes on hearing the server, unless that closes first; `stop_timeout` must be longer.",
 		number(0, 600000, func(o *Options, n uint64) { o.Speech.Linger = time.Duration(n) * time.Millisecond })},
+	{"connect", "first or later", "first",
+		"`first`: `record_start` fails when the server is not there; `later`: it returns 0 and dials as in an outage, for a device that starts before its network.",
+		func(o *Options, value string) bool {
+			if value != "first" && value != "later" {
+				return false
+			}
+			o.Later = value == "later"
+			return true
+		}},
+	{"backoff_first", "milliseconds, 1 to 600000", "250",
+		"The longest pause before the first attempt to dial a lost server again; it doubles with each attempt that brings nothing.",
+		millis(func(o *Options) *time.Duration { return &o.BackoffFirst })},
+	{"backoff_longest", "milliseconds, 1 to 600000", "30000",
+		"What that pause grows to.",
+		millis(func(o *Options) *time.Duration { return &o.BackoffLongest })},
+	{"final_codes", "close codes and HTTP answers, such as 4001,401", "",
+		"With these a server ends the session at once, besides the close codes that always do.",
+		func(o *Options, value string) bool {
+			codes, ok := stream.ParseCodes(value)
+			if ok {
+				o.FinalCodes = codes
+			}
+			return ok
+		}},
 }
 
 func text(field func(*Options) *string) func(*Options, string) bool {
@@ -139,11 +172,26 @@ func number(least, most uint64, keep func(*Options, uint64)) func(*Options, stri
 	}
 }
 
+// apply sets the row's option, and changes nothing where the value does not
+// fit: the row's set works on a copy.
 func (row Option) apply(o *Options, value string) error {
-	if !row.set(o, value) {
+	changed := *o
+	if !row.set(&changed, value) {
+		if row.Key == headerKey { // which may hold a secret
+			return fmt.Errorf("%s: %w", row.Key, stream.CheckHeader(value))
+		}
 		return fmt.Errorf("%s: %q will not do: give %s: %w", row.Key, value, row.Kind, syscall.EINVAL)
 	}
+	*o = changed
 	return nil
+}
+
+// shown is a refused value fit for a message: a header may hold a token.
+func (row Option) shown(value string) string {
+	if row.Key == headerKey {
+		return "its value"
+	}
+	return strconv.Quote(value)
 }
 
 // Set sets one option.
@@ -153,24 +201,17 @@ func (o *Options) Set(key, value string) error {
 			return row.apply(o, value)
 		}
 	}
-	return fmt.Errorf("%s: there is no such option: the README has the table: %w", key, syscall.ENOENT)
+	hint := ""
+	if meant := near.Name(key, optionKeys()); meant != "" {
+		hint = "did you mean " + meant + "? "
+	}
+	return fmt.Errorf("%s: there is no such option: %sthe README has the table: %w", key, hint, syscall.ENOENT)
 }
 
-// defaults are the table's, then the environment's.
-func defaults() (Options, error) {
-	var o Options
-	for _, row := range OptionTable {
-		if row.Default != "" {
-			if err := row.apply(&o, row.Default); err != nil {
-				return o, err
-			}
-		}
-		name := "MSP_RECORD_" + strings.ToUpper(row.Key)
-		if value := os.Getenv(name); value != "" {
-			if err := row.apply(&o, value); err != nil {
-				return o, fmt.Errorf("environment variable %s: %w", name, err)
-			}
-		}
+func optionKeys() []string {
+	keys := make([]string, len(OptionTable))
+	for i, row := range OptionTable {
+		keys[i] = row.Key
 	}
-	return o, nil
+	return keys
 }

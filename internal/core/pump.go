@@ -93,7 +93,7 @@ func (p *pump) run() (err error) {
 	defer p.source.Leave()
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("the source's memory cannot be read (was it freed while the session runs?): %v: %w", r, syscall.EFAULT)
+			err = ours(r)
 		}
 	}()
 	for p.ctx.Err() == nil {

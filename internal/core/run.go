@@ -26,6 +26,7 @@ type run struct {
 	gauge     gauge      // nil where the source is no ring
 	network   connection // nil where the sink has no connection
 	lost      bool       // the connection is
+	met       bool       // there has been one
 	refusals  refusals
 	missed    missed
 
@@ -56,6 +57,7 @@ type gauge interface {
 // A connection is a sink that can tell about its network.
 type connection interface {
 	Figures() stream.Figures
+	Hurry()
 }
 
 // newRun takes what start may use; the caller holds the session's lock.
@@ -111,22 +113,27 @@ func (r *run) open(from, to target) (err error) {
 			return fmt.Errorf("no thread for data_ready (raise the limit on threads, or let sessions share): %w", err)
 		}
 	}
+	o.source = r.source
 	if r.sink, err = to.sink(o); err != nil {
 		return err
 	}
 	if r.network, _ = r.sink.(connection); r.network == nil {
 		r.connected("opened")
 	}
+	r.lost = !r.met // with connect=later
 	r.ready.Store(true)
 	return nil
 }
 
 // connected tells that the sink can take bytes, again where it could not.
 func (r *run) connected(text string) {
-	if r.lost {
+	switch {
+	case r.lost && r.met:
 		r.warn(text + " again")
+	case r.lost:
+		r.warn(text)
 	}
-	r.lost = false
+	r.lost, r.met = false, true
 	r.tell(Connected, nil, text)
 }
 
@@ -262,6 +269,9 @@ func (r *run) end() {
 			r.source.SetEnd()
 		}
 		r.noMore.Store(true)
+		if r.network != nil {
+			r.network.Hurry() // if it is offline, the end waits for a dial
+		}
 		r.waker.Wake()
 	})
 }

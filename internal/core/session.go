@@ -80,9 +80,10 @@ func Register(from, to string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if same(source, sink) {
-		return nil, fmt.Errorf("to %q: source and destination are the same: %w", shown(to), syscall.EINVAL)
+	if what := shared(source, sink); what != "" {
+		return nil, fmt.Errorf("from %q and to %q %s: %w", shown(from), shown(to), what, syscall.EINVAL)
 	}
+	warnOfVariables()
 	options, err := defaults()
 	if err != nil {
 		return nil, err
@@ -140,7 +141,9 @@ func (s *Session) Start(by Caller) error {
 		return err
 	}
 	defer close(r.opened)
-	err = r.open(s.from, s.to)
+	if err = r.open(s.from, s.to); err == nil {
+		r.warnOfShare()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if canceled := r.ctx.Err() != nil; canceled && err == nil { // by a stop, which waits for this

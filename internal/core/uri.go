@@ -22,14 +22,14 @@ type opening struct {
 	options Options
 	events  stream.Events // of a sink that has a connection
 	headers func(context.Context) []string
-	source  Source // which a sink must not be
+	source  Source // the source that is open already; of a sink
 }
 
 // A target is a parsed URI: what it can be, and how that opens.
 type target struct {
 	source func(opening) (Source, error) // nil: cannot be a source
 	sink   func(opening) (Sink, error)   // nil: cannot be a destination
-	same   any                           // endpoint.Ring or endpoint.File, to refuse a loop
+	same   any                           // endpoint.Ring, File or Mem, to refuse a loop
 	ready  func() error                  // nil, or what a source must be at register
 }
 
@@ -71,32 +71,39 @@ func parse(argument, uri string) (target, error) {
 	return t, nil
 }
 
-// shown is a URI fit for a message: without the password, and not endless.
+// shown is a URI fit for a message: one of a server, or of no known scheme,
+// without what may be a secret.
 func shown(uri string) string {
-	if scheme, rest, ok := strings.Cut(uri, "://"); ok {
-		authority, path, slash := strings.Cut(rest, "/")
-		if at := strings.LastIndexByte(authority, '@'); at >= 0 {
-			authority = "xxxxx" + authority[at:]
+	scheme, _, _ := strings.Cut(uri, "://")
+	switch strings.ToLower(scheme) {
+	case "ringbuffer", "rbuf", "mem", "sdbuffer", "file", "null", "mic":
+		const most = 200
+		if len(uri) > most {
+			uri = uri[:most] + "..."
 		}
-		uri = scheme + "://" + authority
-		if slash {
-			uri += "/" + path
-		}
+		return uri
 	}
-	const most = 200
-	if len(uri) > most {
-		uri = uri[:most] + "..."
-	}
-	return uri
+	return stream.ShowURL(uri)
 }
 
-// same tells whether source and destination are one thing.
-func same(from, to target) bool {
-	if f, ok := from.same.(endpoint.File); ok {
-		t, ok := to.same.(endpoint.File)
-		return ok && f.Same(t)
+// shared says what source and destination have in common that cannot be both,
+// "" where that is nothing. A file is looked at again when it is opened.
+func shared(from, to target) string {
+	switch f := from.same.(type) {
+	case endpoint.File:
+		if t, ok := to.same.(endpoint.File); ok && f.Same(t) {
+			return "are the same file"
+		}
+	case endpoint.Mem:
+		if t, ok := to.same.(endpoint.Mem); ok && f.Overlaps(t) {
+			return "overlap in memory"
+		}
+	case endpoint.Ring:
+		if from.same == to.same {
+			return "are the same ring"
+		}
 	}
-	return from.same != nil && from.same == to.same
+	return ""
 }
 
 // keys reads key=value&key=value; every key must be one of names.
@@ -167,6 +174,7 @@ func memTarget(_, rest string) (target, error) {
 	return target{
 		source: func(o opening) (Source, error) { return opened[Source](mem.Source(o.chunk)) },
 		sink:   func(opening) (Sink, error) { return opened[Sink](mem.Sink()) },
+		same:   mem,
 	}, nil
 }
 
@@ -210,7 +218,9 @@ func streamTarget(uri, _ string) (target, error) {
 	}
 	return target{
 		sink: func(o opening) (Sink, error) {
-			return opened[Sink](stream.Open(o.ctx, stream.Config{URL: u, Settings: o.options.Settings, Events: o.events, Headers: o.headers}, o.waker))
+			return opened[Sink](stream.Open(o.ctx, stream.Config{
+				URL: u, Settings: o.options.Settings, Events: o.events, Headers: o.headers,
+			}, o.waker))
 		},
 	}, nil
 }

@@ -2,6 +2,7 @@
 #include "doorbell.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct msp_bell msp_bell = {.fd = -1};
@@ -22,4 +23,27 @@ void msp_bell_ring(uint32_t id)
     ssize_t n = write(fd, &one, sizeof(one));
     (void)n;
     errno = saved;
+}
+
+void msp_bell_listen(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) == 0) {
+        msp_bell.device = st.st_dev;
+        msp_bell.inode = st.st_ino;
+    }
+    __atomic_store_n(&msp_bell.fd, fd, __ATOMIC_SEQ_CST);
+}
+
+int msp_bell_lost(void)
+{
+    struct stat st;
+    int fd = __atomic_load_n(&msp_bell.fd, __ATOMIC_SEQ_CST);
+    if (fd < 0)
+        return 0;
+    int saved = errno;
+    int lost = fstat(fd, &st) != 0 || (uint64_t)st.st_dev != msp_bell.device ||
+               (uint64_t)st.st_ino != msp_bell.inode;
+    errno = saved;
+    return lost;
 }

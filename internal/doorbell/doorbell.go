@@ -20,6 +20,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"msprecord/internal/host"
 )
 
 // A Waker is one sleeper's end of the bell. C receives a token after each
@@ -37,8 +39,13 @@ var (
 	wakers [C.BELL_IDS]atomic.Pointer[chan struct{}] // by ID
 )
 
+// The eventfd is opened while the runtime starts. Go's netpoller comes up with
+// it, which ends the process where it finds no descriptor at a later time.
+func init() { _ = listen() } // New tries again
+
 // New returns a Waker with an ID of its own, until Close.
 func New() (*Waker, error) {
+	host.KeepStandard() // whoever makes one opens more after it
 	mu.Lock()
 	defer mu.Unlock()
 	if atomic.LoadInt32((*int32)(&C.msp_bell.fd)) < 0 {
@@ -81,14 +88,15 @@ func wake(c chan struct{}) {
 	}
 }
 
+// listen opens the eventfd.
 func listen() error {
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("no descriptor for the library's eventfd: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "doorbell")
-	atomic.StoreInt32((*int32)(&C.msp_bell.fd), int32(fd))
-	go answer(f)
+	C.msp_bell_listen(C.int(fd))
+	go host.Persist("waking sessions", func() { answer(f) })
 	return nil
 }
 

@@ -17,6 +17,7 @@ struct msp_bell {
     uint32_t words[BELL_WORDS];   /* bit id: wake that one */
     uint32_t rung;                /* 1: the eventfd is already written */
     int32_t fd;                   /* the eventfd, -1 while nobody listens */
+    uint64_t device, inode;       /* of it, as fstat tells them */
 };
 
 extern struct msp_bell msp_bell;
@@ -24,5 +25,12 @@ extern struct msp_bell msp_bell;
 /* Wakes the goroutine that registered id. Wait-free, keeps errno; at most one
  * write(2), and none while an earlier ring has not been heard. */
 void msp_bell_ring(uint32_t id);
+
+/* Has rings written to an eventfd from now on. */
+void msp_bell_listen(int fd);
+
+/* Returns 1 where somebody has closed that eventfd, or put another file in its
+ * place. */
+int msp_bell_lost(void);
 
 #endif

@@ -37,45 +37,6 @@ func fill(p []byte) {
 	}
 }
 
-func TestMemoryIsMovedByACallAndThroughAPipe(t *testing.T) {
-	m := pages(t, 6)
-	fill(m)
-	notSupported := func(int, []unix.Iovec, []unix.RemoteIovec, uint) (int, error) { return 0, unix.ENOSYS }
-	whole := []struct {
-		name        string
-		read, write func(int, []unix.Iovec, []unix.RemoteIovec, uint) (int, error)
-	}{
-		{"call", unix.ProcessVMReadv, unix.ProcessVMWritev},
-		{"pipe", notSupported, notSupported},
-	}
-	for _, how := range whole {
-		got := make([]byte, len(m))
-		if err := moveMemory(got, addressOf(m), how.read, readThroughPipe(got, addressOf(m))); err != nil {
-			t.Fatalf("%s: %v", how.name, err)
-		}
-		if !bytes.Equal(got, m) {
-			t.Fatalf("%s: read something else", how.name)
-		}
-		back := make([]byte, len(m))
-		for i := range back {
-			back[i] = ^m[i]
-		}
-		if err := moveMemory(back, addressOf(m), how.write, writeThroughPipe(addressOf(m), back)); err != nil {
-			t.Fatalf("%s: %v", how.name, err)
-		}
-		if !bytes.Equal(m, back) {
-			t.Fatalf("%s: wrote something else", how.name)
-		}
-		over := make([]byte, len(m)+1)
-		if err := moveMemory(over, addressOf(m), how.read, readThroughPipe(over, addressOf(m))); !errors.Is(err, syscall.EFAULT) {
-			t.Fatalf("%s: reading past the mapping: %v", how.name, err)
-		}
-		if err := moveMemory(over, addressOf(m), how.write, writeThroughPipe(addressOf(m), over)); !errors.Is(err, syscall.EFAULT) {
-			t.Fatalf("%s: writing past the mapping: %v", how.name, err)
-		}
-	}
-}
-
 // drain reads a source to its end in pieces of chunk bytes.
 func drain(t *testing.T, s interface {
 	Peek(int) (a, b []byte, err error)

@@ -28,7 +28,7 @@ func (f File) Sink(ctx context.Context, timeout time.Duration, w *doorbell.Waker
 	}
 	if source != nil && source.identity == r.identity {
 		_ = closeFile(r.fd, f.path)
-		return nil, fmt.Errorf("%s is the file that is read: source and destination are the same: %w", f.path, syscall.EINVAL)
+		return nil, fmt.Errorf("from %s and to %s are the same file: %w", source.path, f.path, syscall.EINVAL)
 	}
 	if r.regular && r.size > 0 {
 		empty, cancel := context.WithTimeout(ctx, timeout)

@@ -3,15 +3,14 @@
 package endpoint
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"sync/atomic"
 	"syscall"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"msprecord/internal/memory"
 )
 
 // Mem is a piece of this process's memory, named by numbers that nobody has
@@ -35,8 +34,17 @@ func NewMem(address, size uint64) (Mem, error) {
 	return Mem{uintptr(address), int64(size)}, nil
 }
 
-// fault explains a piece of memory that is not there.
+// Overlaps reports whether two pieces of memory have a byte in common.
+func (m Mem) Overlaps(other Mem) bool {
+	a, b := uint64(m.address), uint64(other.address) // whose sums NewMem has checked
+	return a < b+uint64(other.size) && b < a+uint64(m.size)
+}
+
+// fault explains a piece of memory that cannot be read or written.
 func (m Mem) fault(at int64, err error) error {
+	if !errors.Is(err, syscall.EFAULT) {
+		return fmt.Errorf("address=%d&size=%d: %w", m.address, m.size, err)
+	}
 	return fmt.Errorf("address=%d&size=%d: nothing is mapped at %#x: on a 64-bit machine print the pointer with PRIuPTR, not %%u: %w",
 		m.address, m.size, uint64(m.address)+uint64(at), err)
 }
@@ -45,7 +53,7 @@ func (m Mem) fault(at int64, err error) error {
 func (m Mem) Source(chunk int) (*MemSource, error) {
 	var first, last [1]byte
 	for at, b := range map[int64][]byte{0: first[:], m.size - 1: last[:]} {
-		if err := readMemory(b, m.address+uintptr(at)); err != nil {
+		if err := memory.Read(b, m.address+uintptr(at)); err != nil {
 			return nil, m.fault(at, err)
 		}
 	}
@@ -67,7 +75,7 @@ func (s *MemSource) Peek(max int) (a, b []byte, err error) {
 	if n == 0 {
 		return nil, nil, io.EOF
 	}
-	if err := readMemory(s.buf[:n], s.mem.address+uintptr(pos)); err != nil {
+	if err := memory.Read(s.buf[:n], s.mem.address+uintptr(pos)); err != nil {
 		return nil, nil, s.mem.fault(pos, err)
 	}
 	s.last = int(n)
@@ -93,7 +101,7 @@ func (s *MemSource) Close() error { return nil }
 func (m Mem) Sink() (*MemSink, error) {
 	// Readable is not writable, but it tells a wrong number before any data.
 	var probe [1]byte
-	if err := readMemory(probe[:], m.address); err != nil {
+	if err := memory.Read(probe[:], m.address); err != nil {
 		return nil, m.fault(0, err)
 	}
 	return &MemSink{mem: m}, nil
@@ -116,7 +124,7 @@ func (s *MemSink) Put(a, b []byte) error {
 		if len(p) == 0 {
 			continue
 		}
-		if err := writeMemory(s.mem.address+uintptr(s.sent.Load()), p); err != nil {
+		if err := memory.Write(s.mem.address+uintptr(s.sent.Load()), p); err != nil {
 			return s.mem.fault(s.sent.Load(), err)
 		}
 		s.sent.Add(int64(len(p)))
@@ -134,92 +142,3 @@ func (s *MemSink) Sent() int64 { return s.sent.Load() }
 func (s *MemSink) Delivered() int64 { return s.Sent() }
 
 func (s *MemSink) Close() error { return nil }
-
-// readMemory fills p from an address of this process.
-func readMemory(p []byte, address uintptr) error {
-	return moveMemory(p, address, unix.ProcessVMReadv, readThroughPipe(p, address))
-}
-
-// writeMemory copies p to an address of this process.
-func writeMemory(address uintptr, p []byte) error {
-	return moveMemory(p, address, unix.ProcessVMWritev, writeThroughPipe(address, p))
-}
-
-func readThroughPipe(p []byte, address uintptr) func(r, w int) error {
-	return func(r, w int) error {
-		for done := 0; done < len(p); {
-			n, err := rawIO(unix.SYS_WRITE, w, address+uintptr(done), min(len(p)-done, pipeRoom))
-			if err != nil {
-				return err
-			}
-			if _, err := unix.Read(r, p[done:done+n]); err != nil {
-				return err
-			}
-			done += n
-		}
-		return nil
-	}
-}
-
-func writeThroughPipe(address uintptr, p []byte) func(r, w int) error {
-	return func(r, w int) error {
-		for done := 0; done < len(p); {
-			n, err := unix.Write(w, p[done:min(done+pipeRoom, len(p))])
-			if err != nil {
-				return err
-			}
-			for n > 0 {
-				moved, err := rawIO(unix.SYS_READ, r, address+uintptr(done), n)
-				if err != nil {
-					return err
-				}
-				done += moved
-				n -= moved
-			}
-		}
-		return nil
-	}
-}
-
-// pipeRoom is what an empty pipe takes without blocking, whatever its size.
-const pipeRoom = 4096
-
-// moveMemory tries one call for the whole piece, and a pipe where the kernel
-// or a sandbox has no such call: write(2) and read(2) answer EFAULT as well.
-func moveMemory(p []byte, address uintptr,
-	whole func(pid int, local []unix.Iovec, remote []unix.RemoteIovec, flags uint) (int, error),
-	throughPipe func(r, w int) error) error {
-	local := []unix.Iovec{{Base: unsafe.SliceData(p)}}
-	local[0].SetLen(len(p))
-	n, err := whole(os.Getpid(), local, []unix.RemoteIovec{{Base: address, Len: len(p)}}, 0)
-	switch err {
-	case nil:
-		if n < len(p) {
-			return syscall.EFAULT
-		}
-		return nil
-	case unix.ENOSYS, unix.EPERM:
-		var fd [2]int
-		if err := unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
-			return err
-		}
-		defer unix.Close(fd[0])
-		defer unix.Close(fd[1])
-		return throughPipe(fd[0], fd[1])
-	}
-	return err
-}
-
-// rawIO is read(2) or write(2) on an address that Go must not see as a pointer.
-func rawIO(call uintptr, fd int, address uintptr, n int) (int, error) {
-	for {
-		moved, _, errno := unix.Syscall(call, uintptr(fd), address, uintptr(n))
-		switch errno {
-		case 0:
-			return int(moved), nil
-		case unix.EINTR:
-		default:
-			return 0, errno
-		}
-	}
-}

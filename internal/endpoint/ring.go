@@ -27,6 +27,8 @@ func FindRing(handle uint64) (Ring, error) {
 	switch {
 	case errors.Is(err, ringbuffer.ErrAmbiguous):
 		return Ring{}, fmt.Errorf("handle=%d: %w: print the whole address with PRIuPTR: %w", handle, err, syscall.EINVAL)
+	case err != nil && !errors.Is(err, ringbuffer.ErrNoRing):
+		return Ring{}, fmt.Errorf("handle=%d: %w", handle, err)
 	case err != nil:
 		return Ring{}, fmt.Errorf("handle=%d: %w: call ringbuffer_create before record_register, and print the ring's address with PRIuPTR: %w", handle, err, syscall.EINVAL)
 	}
@@ -39,7 +41,7 @@ func (r Ring) Source(w *doorbell.Waker) (*RingSource, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &RingSource{view: v, waker: w, length: v.Length(), refusedBefore: v.Refused()}
+	s := &RingSource{view: v, waker: w}
 	s.end.Store(noEnd)
 	return s, nil
 }
@@ -48,13 +50,11 @@ const noEnd = math.MaxUint64
 
 // RingSource is a ring being read.
 type RingSource struct {
-	view          *ringbuffer.View
-	waker         *doorbell.Waker
-	length        int
-	refusedBefore uint64
-	refused       atomic.Uint64
-	highWater     atomic.Int64
-	end           atomic.Uint64 // the ringbuffer.Edge to stop at, or noEnd
+	view      *ringbuffer.View
+	waker     *doorbell.Waker
+	highWater atomic.Int64
+	end       atomic.Uint64          // the ringbuffer.Edge to stop at, or noEnd
+	refused   atomic.Pointer[uint64] // when the source was closed
 }
 
 // Peek hands out up to max of the bytes that are there, as two spans of the
@@ -109,28 +109,22 @@ func (s *RingSource) Remaining() int64 {
 }
 
 // Ring tells the ring's capacity, the most bytes seen waiting in it, now
-// included, and how many the producer was refused since this source opened. Any
-// goroutine.
+// included, and how many the producer was refused while this source was open.
+// Any goroutine.
 func (s *RingSource) Ring() (length, highWater int, refused uint64) {
 	if used, err := s.view.Left(nil); err == nil {
 		s.seen(used)
 	}
-	return s.length, int(s.highWater.Load()), s.Refused()
+	return s.view.Length(), int(s.highWater.Load()), s.Refused()
 }
 
-// Refused is how many bytes the producer was refused since this source opened.
-// Any goroutine.
+// Refused is how many bytes the producer was refused while this source was
+// open. Any goroutine.
 func (s *RingSource) Refused() uint64 {
-	now := s.view.Refused()
-	for {
-		last := s.refused.Load()
-		if now < s.refusedBefore || now-s.refusedBefore <= last { // a ring that has ended counts no more
-			return last
-		}
-		if s.refused.CompareAndSwap(last, now-s.refusedBefore) {
-			return now - s.refusedBefore
-		}
+	if last := s.refused.Load(); last != nil {
+		return *last
 	}
+	return s.view.Refused()
 }
 
 // seen notes how many bytes were seen waiting. Any goroutine.
@@ -143,8 +137,11 @@ func (s *RingSource) seen(used int) {
 	}
 }
 
-// Close gives the ring back.
+// Close gives the ring back. What the producer is refused from now on is no
+// business of the session's.
 func (s *RingSource) Close() error {
+	refused := s.view.Refused()
+	s.refused.Store(&refused)
 	s.view.Release()
 	return nil
 }

@@ -58,21 +58,31 @@ void ring_after_fork(void)
     __atomic_store_n(&msp_bell.fd, -1, __ATOMIC_SEQ_CST);
 }
 
+/* Keeps what a session compares the struct with, whose memory may be another
+ * thing's by then. */
+static void remember(struct ring_state *s, const dev_ringbuf_t *rb)
+{
+    s->buffer = rb->buffer;
+    s->length = rb->length;
+}
+
 /* Ends the ring in a slot, and leaves the address in it for the caller. */
 static void end_slot(struct ring_state *s)
 {
     /* `users` of a child that forked while a session was inside never goes
      * back; nobody is inside there, which the doorbell's descriptor tells. */
     __atomic_store_n(&s->ending, 1, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&s->users, __ATOMIC_SEQ_CST) &&
+    while ((__atomic_load_n(&s->users[RING_READER], __ATOMIC_SEQ_CST) ||
+            __atomic_load_n(&s->users[RING_WRITER], __ATOMIC_SEQ_CST)) &&
            __atomic_load_n(&msp_bell.fd, __ATOMIC_SEQ_CST) >= 0)
         nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+    __atomic_store_n(&s->dropped_before, __atomic_load_n(&s->dropped, __ATOMIC_SEQ_CST),
+                     __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&s->generation, 1, __ATOMIC_SEQ_CST);
     /* Nobody can park on this generation any more, so no wake is lost. */
     wake_slot(s, RING_READER);
     wake_slot(s, RING_WRITER);
     __atomic_store_n(&s->claims, 0, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&s->dropped, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&s->ending, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -87,14 +97,18 @@ PUBLIC int ringbuffer_create(dev_ringbuf_t *rb, char *buffer, int size)
     rb->length = (uint32_t)size - 1;
     __atomic_store_n(&rb->ridx, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&rb->widx, 0, __ATOMIC_RELAXED);
-    if (old >= 0)
+    if (old >= 0) {
+        remember(&ring_states[old], rb);
         return 0;
+    }
     uint32_t first = bucket_of((uintptr_t)rb);
     for (uint32_t i = first; i < first + RING_BUCKET; i++) {
         dev_ringbuf_t *none = NULL;
         if (__atomic_compare_exchange_n(&ring_address[i], &none, rb, 0, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_RELAXED))
+                                        __ATOMIC_RELAXED)) {
+            remember(&ring_states[i], rb);
             return 0;
+        }
     }
     return -ENOMEM;
 }

@@ -20,13 +20,17 @@
 #define RING_WRITER 1
 
 struct ring_state {
+    /* Bytes that producers were refused, of all rings that were in this slot, and
+     * what that was when the last one that ended here ended. */
+    uint64_t dropped __attribute__((aligned(8))), dropped_before __attribute__((aligned(8)));
+    uint64_t told; /* of those, what the sweep has told of */
     uint32_t generation; /* goes up when the ring in this slot ends */
     uint32_t ending;     /* 1 while destroy waits */
-    uint32_t users;      /* sessions inside the ring's memory at this moment */
+    uint32_t users[2];   /* who is inside the ring's memory at this moment, for each side */
     uint32_t claims;     /* bit RING_READER, RING_WRITER: a session has that side */
     uint32_t parked[2];  /* doorbell id + 1 of the session asleep on that side */
-    uint64_t dropped;    /* bytes the producer was refused */
-    uint64_t told;       /* of those, what the sweep has told of */
+    uint32_t length;     /* as the ring was created */
+    uint8_t *buffer;     /* the same */
 };
 
 extern dev_ringbuf_t *ring_address[RING_SLOTS]; /* NULL: free */
@@ -46,7 +50,8 @@ void ring_refused(const dev_ringbuf_t *rb, uint32_t n);
 
 /* Has a side of the ring in a slot looked at every 40 ms, while a session sleeps
  * there, until the same call of ring_unwatch. Returns 0, or an errno value when
- * there is no thread for it. */
+ * there is no thread for it. When ring_unwatch has returned, the ring's memory is
+ * not looked at any more. */
 int ring_watch(uint32_t slot, int side);
 void ring_unwatch(uint32_t slot, int side);
 

@@ -38,13 +38,14 @@ static int moved(dev_ringbuf_t *rb, int side)
     return side == RING_READER ? !ringbuffer_empty(rb) : !ringbuffer_full(rb);
 }
 
+/* Looks at a side, under lock: who gives it up waits for that. */
 static void look(uint32_t i)
 {
     struct ring_state *s = &ring_states[i / 2];
     uint32_t *parked = &s->parked[i % 2];
-    if (!__atomic_load_n(parked, __ATOMIC_SEQ_CST))
+    if (!watchers[i] || !__atomic_load_n(parked, __ATOMIC_SEQ_CST))
         return;
-    __atomic_fetch_add(&s->users, 1, __ATOMIC_SEQ_CST); /* destroy waits from here on */
+    __atomic_fetch_add(&s->users[i % 2], 1, __ATOMIC_SEQ_CST); /* destroy waits from here on */
     dev_ringbuf_t *rb = NULL;
     /* Destroying wakes the sleeper before it is done: one that still sleeps
      * here sleeps beside a ring that lives. */
@@ -52,7 +53,14 @@ static void look(uint32_t i)
         rb = __atomic_load_n(&ring_address[i / 2], __ATOMIC_SEQ_CST);
     if (rb && moved(rb, i % 2))
         ring_wake(rb, i % 2);
-    __atomic_fetch_sub(&s->users, 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_sub(&s->users[i % 2], 1, __ATOMIC_SEQ_CST);
+}
+
+static void look_at(uint32_t i)
+{
+    pthread_mutex_lock(&lock);
+    look(i);
+    pthread_mutex_unlock(&lock);
 }
 
 /* Tells whether the producer of a ring was refused bytes since the last look. */
@@ -84,7 +92,7 @@ static void *sweep(void *unused)
             for (uint64_t set = __atomic_load_n(&watched[w], __ATOMIC_RELAXED); set;
                  set &= set - 1) {
                 uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(set);
-                look(i);
+                look_at(i);
                 tell |= refused(&ring_states[i / 2]);
             }
         }

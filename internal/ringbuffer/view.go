@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"msprecord/internal/doorbell"
@@ -33,17 +34,24 @@ const (
 var (
 	// ErrDestroyed: the ring ended while a session used it.
 	ErrDestroyed = fmt.Errorf("the ring was destroyed while the session used it (stop the session first): %w", syscall.ENODEV)
-	errDamaged   = fmt.Errorf("the ring's fields are damaged (an index lies beyond its length): %w", syscall.EINVAL)
+	// ErrGone: the ring was never destroyed, and its memory is not its own.
+	ErrGone     = fmt.Errorf("the ring's memory was freed or used for something else without ringbuffer_destroy: %w", syscall.EFAULT)
+	errReleased = fmt.Errorf("the session has given the ring back: %w", syscall.ENODEV)
+	errDamaged  = fmt.Errorf("the ring's fields are damaged (an index lies beyond its length, or the length has changed): %w", syscall.EINVAL)
 )
 
 // A View is a session's hold on one side of a live ring. It belongs to one
 // goroutine; only Left, WriteEdge and Refused may be called from others.
 type View struct {
 	ring       *C.dev_ringbuf_t
+	buffer     unsafe.Pointer // as the ring was created
+	length     uint32         // the same
 	slot       int
 	state      *C.struct_ring_state
 	generation uint32
 	side       Side
+	released   atomic.Bool
+	before     uint64 // bytes that the producer was refused before Claim
 	owed       uint32 // bytes handed out by Spans and not yet taken
 }
 
@@ -55,10 +63,14 @@ func Claim(address uintptr, side Side) (*View, error) {
 	}
 	v := &View{ring: ringAt(slot), slot: slot, state: &C.ring_states[slot], side: side}
 	v.generation = atomic.LoadUint32((*uint32)(&v.state.generation))
-	if !v.pin() {
-		return nil, ErrDestroyed
+	if err := v.pin(); err != nil {
+		return nil, err
 	}
 	defer v.unpin()
+	v.buffer, v.length = unsafe.Pointer(v.state.buffer), uint32(v.state.length)
+	if err := lives(slot); err != nil {
+		return nil, err
+	}
 	bit := uint32(1) << side
 	if atomic.OrUint32((*uint32)(&v.state.claims), bit)&bit != 0 {
 		return nil, fmt.Errorf("another session uses the ring at %#x already: stop it first: %w", address, syscall.EBUSY)
@@ -67,38 +79,59 @@ func Claim(address uintptr, side Side) (*View, error) {
 		atomic.AndUint32((*uint32)(&v.state.claims), ^bit)
 		return nil, fmt.Errorf("no thread to watch the ring (raise the limit on threads): %w", syscall.Errno(err))
 	}
+	v.before = atomic.LoadUint64((*uint64)(&v.state.dropped))
 	return v, nil
 }
 
-// Release gives the side back.
+// Release gives the side back. When it returns, neither the ring nor its buffer
+// is touched any more, whoever calls what.
 func (v *View) Release() {
 	C.ring_unwatch(C.uint32_t(v.slot), C.int(v.side))
-	if v.pin() {
-		atomic.AndUint32((*uint32)(&v.state.claims), ^(uint32(1) << v.side))
-		v.unpin()
+	v.released.Store(true)
+	for atomic.LoadUint32(v.users()) != 0 {
+		time.Sleep(20 * time.Microsecond)
 	}
-}
-
-// pin keeps the ring's memory in place until unpin: destroy waits for it. It
-// fails once the ring has ended, and is held only while bytes are copied.
-func (v *View) pin() bool {
-	atomic.AddUint32((*uint32)(&v.state.users), 1)
-	if atomic.LoadUint32((*uint32)(&v.state.ending)) == 0 &&
-		atomic.LoadUint32((*uint32)(&v.state.generation)) == v.generation {
-		return true
+	atomic.AddUint32(v.users(), 1)
+	if v.ended() == nil { // and does not end before the claim is given back
+		atomic.AndUint32((*uint32)(&v.state.claims), ^(uint32(1) << v.side))
 	}
 	v.unpin()
-	return false
 }
 
-func (v *View) unpin() { atomic.AddUint32((*uint32)(&v.state.users), ^uint32(0)) }
+// pin keeps the ring's memory in place until unpin: destroy and Release wait for
+// it. It fails once the ring has ended or was given back, and is held only while
+// bytes are copied.
+func (v *View) pin() error {
+	atomic.AddUint32(v.users(), 1)
+	err := v.ended()
+	if err == nil && v.released.Load() {
+		err = errReleased
+	}
+	if err != nil {
+		v.unpin()
+	}
+	return err
+}
+
+func (v *View) unpin() { atomic.AddUint32(v.users(), ^uint32(0)) }
+
+func (v *View) users() *uint32 { return (*uint32)(&v.state.users[v.side]) }
+
+// ended tells that the ring was destroyed, or created again.
+func (v *View) ended() error {
+	if atomic.LoadUint32((*uint32)(&v.state.ending)) == 0 &&
+		atomic.LoadUint32((*uint32)(&v.state.generation)) == v.generation {
+		return nil
+	}
+	return ErrDestroyed
+}
 
 // indices reads both indices, with what lies between them. Only when pinned.
 func (v *View) indices() (length, ridx, widx, used uint32, err error) {
-	length = uint32(v.ring.length)
+	length = v.length
 	ridx = atomic.LoadUint32((*uint32)(&v.ring.ridx))
 	widx = atomic.LoadUint32((*uint32)(&v.ring.widx))
-	if ridx > length || widx > length {
+	if ridx > length || widx > length || uint32(v.ring.length) != length {
 		return 0, 0, 0, 0, errDamaged
 	}
 	return length, ridx, widx, distance(length, ridx, widx), nil
@@ -113,18 +146,12 @@ func distance(length, from, to uint32) uint32 {
 }
 
 // Length is the ring's capacity in bytes.
-func (v *View) Length() int {
-	if !v.pin() {
-		return 0
-	}
-	defer v.unpin()
-	return int(v.ring.length)
-}
+func (v *View) Length() int { return int(v.length) }
 
 // Left is how many bytes wait in the ring, up to end where end is given.
 func (v *View) Left(end *Edge) (int, error) {
-	if !v.pin() {
-		return 0, ErrDestroyed
+	if err := v.pin(); err != nil {
+		return 0, err
 	}
 	defer v.unpin()
 	length, ridx, _, used, err := v.indices()
@@ -148,8 +175,8 @@ type Edge struct{ Index uint32 }
 
 // WriteEdge is where the producer stands now.
 func (v *View) WriteEdge() (Edge, error) {
-	if !v.pin() {
-		return Edge{}, ErrDestroyed
+	if err := v.pin(); err != nil {
+		return Edge{}, err
 	}
 	defer v.unpin()
 	_, _, widx, _, err := v.indices()
@@ -161,8 +188,8 @@ func (v *View) WriteEdge() (Edge, error) {
 // were there. After it returned bytes, and only then, Take must follow:
 // until then destroy waits.
 func (v *View) Spans(max int, end *Edge) (a, b []byte, used int, err error) {
-	if !v.pin() {
-		return nil, nil, 0, ErrDestroyed
+	if err := v.pin(); err != nil {
+		return nil, nil, 0, err
 	}
 	length, ridx, _, there, err := v.indices()
 	n := upTo(end, length, ridx, there)
@@ -172,10 +199,9 @@ func (v *View) Spans(max int, end *Edge) (a, b []byte, used int, err error) {
 	}
 	n = min(n, uint32(max))
 	head := min(n, length+1-ridx)
-	buffer := unsafe.Pointer(v.ring.buffer)
-	a = unsafe.Slice((*byte)(unsafe.Add(buffer, ridx)), head)
+	a = unsafe.Slice((*byte)(unsafe.Add(v.buffer, ridx)), head)
 	if head < n {
-		b = unsafe.Slice((*byte)(buffer), n-head)
+		b = unsafe.Slice((*byte)(v.buffer), n-head)
 	}
 	v.owed = n
 	return a, b, int(there), nil
@@ -183,10 +209,9 @@ func (v *View) Spans(max int, end *Edge) (a, b []byte, used int, err error) {
 
 // Take ends what Spans began: the bytes are the producer's room again.
 func (v *View) Take() {
-	length := uint32(v.ring.length)
 	ridx := uint32(v.ring.ridx) + v.owed
-	if ridx > length {
-		ridx -= length + 1
+	if ridx > v.length {
+		ridx -= v.length + 1
 	}
 	v.owed = 0
 	atomic.StoreUint32((*uint32)(&v.ring.ridx), ridx)
@@ -203,8 +228,8 @@ func (v *View) Untake() {
 
 // Room is how many bytes fit.
 func (v *View) Room() (int, error) {
-	if !v.pin() {
-		return 0, ErrDestroyed
+	if err := v.pin(); err != nil {
+		return 0, err
 	}
 	defer v.unpin()
 	length, _, _, used, err := v.indices()
@@ -216,8 +241,8 @@ func (v *View) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if !v.pin() {
-		return 0, ErrDestroyed
+	if err := v.pin(); err != nil {
+		return 0, err
 	}
 	defer v.unpin()
 	return int(C.ringbuffer_write(v.ring, (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(p))), C.uint32_t(len(p)))), nil
@@ -227,7 +252,7 @@ func (v *View) Write(p []byte) (int, error) {
 // moves, and reports false, with nothing parked, when it has moved already or
 // the ring has ended. What wakes it takes the parking back.
 func (v *View) Park(w *doorbell.Waker) bool {
-	if !v.pin() {
+	if v.pin() != nil {
 		return false
 	}
 	defer v.unpin()
@@ -244,7 +269,7 @@ func (v *View) Park(w *doorbell.Waker) bool {
 
 // Unpark takes a parking back; nothing happens where there is none.
 func (v *View) Unpark() {
-	if v.pin() {
+	if v.pin() == nil {
 		v.unpark()
 		v.unpin()
 	}
@@ -265,9 +290,14 @@ func (v *View) moved() bool {
 	return err != nil || used != length
 }
 
-// Refused is how many bytes the producer was refused since the ring was made.
+// Refused is how many bytes the producer was refused since Claim; a ring that
+// has ended keeps its count until another one ends in its slot.
 func (v *View) Refused() uint64 {
-	return atomic.LoadUint64((*uint64)(&v.state.dropped))
+	count := atomic.LoadUint64((*uint64)(&v.state.dropped))
+	if atomic.LoadUint32((*uint32)(&v.state.generation)) != v.generation {
+		count = atomic.LoadUint64((*uint64)(&v.state.dropped_before))
+	}
+	return count - v.before
 }
 
 // TellRefusals has w woken within 40 ms when a producer was refused bytes of any

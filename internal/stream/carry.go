@@ -3,7 +3,6 @@
 package stream
 
 import (
-	"errors"
 	"syscall"
 	"time"
 )
@@ -18,7 +17,7 @@ func (t *trunk) carry(l *link) error {
 		err := l.attend()
 		if acked := l.acked.Load(); acked >= 0 {
 			answers = true
-			t.answered(acked, l.pongAt.Load())
+			t.answered(acked, clock())
 		}
 		now := clock()
 		if err == nil && answers && l.silent(now, t.dialer.cfg.PongTimeout) {
@@ -75,30 +74,29 @@ func (t *trunk) load(l *link, now int64) time.Duration {
 		lane.pieces = nil
 		if lane.asking {
 			lane.asking, asked = false, true
-			t.asks = append(t.asks, ask{t.seq + 1, lane, lane.offset})
+			t.asks = append(t.asks, ask{t.seq + 1, lane, lane.laneSeq, lane.offset})
 		}
 	}
 	cfg := &t.dialer.cfg
-	since := time.Duration(now - l.pingAt.Load())
+	since := time.Duration(now - l.pingAt)
 	if asked || since >= cfg.PingInterval {
 		t.seq++
-		l.ping(t.seq, now)
+		l.ping(t.seq, 0, now)
 		since = 0
 	}
-	due := cfg.PingInterval
-	if l.unanswered() {
-		due = min(due, cfg.PongTimeout)
-	}
-	return max(due-since, time.Millisecond)
+	return max(min(cfg.PingInterval-since, l.silenceDue(now, cfg.PongTimeout)), time.Millisecond)
 }
 
 // answered tells the lanes what a pong confirms: all that was written before
 // its ping.
 func (t *trunk) answered(seq, at int64) {
 	n := 0
+	if len(t.asks) > 0 && t.asks[0].seq <= seq {
+		t.dialer.resetBackoff()
+	}
 	for ; n < len(t.asks) && t.asks[n].seq <= seq; n++ {
 		a := &t.asks[n]
-		if a.lane.answer(a.offset, at) {
+		if a.lane.settle(a.laneSeq, a.offset, at) {
 			a.lane.waker.Wake()
 		}
 		a.lane = nil
@@ -114,6 +112,9 @@ func (t *trunk) ending() bool {
 
 // part ends the connection with a close, and waits for the server's.
 func (t *trunk) part(l *link) {
+	if l.attend() != nil {
+		return // the server ended it first
+	}
 	l.queue(opClose, closeNormal)
 	if l.write(nil, false) != nil {
 		return
@@ -123,6 +124,5 @@ func (t *trunk) part(l *link) {
 	case <-t.ctx.Done():
 		return
 	}
-	var told *closeError
-	t.parted = errors.As(lost(l.reason(l.readErr)), &told)
+	t.parted = l.closeAnswered()
 }

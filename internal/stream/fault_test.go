@@ -232,11 +232,12 @@ func pour(s *Stream, more func() bool) (total int, err error) {
 }
 
 func faultyConfig(t *testing.T, url string) Config {
-	if first, longest, delay := firstBackoff, longestBackoff, ackDelay; first != time.Millisecond {
-		firstBackoff, longestBackoff, ackDelay = time.Millisecond, 4*time.Millisecond, 50*time.Millisecond
-		t.Cleanup(func() { firstBackoff, longestBackoff, ackDelay = first, longest, delay })
+	if delay := ackDelay; delay != 50*time.Millisecond {
+		ackDelay = 50 * time.Millisecond
+		t.Cleanup(func() { ackDelay = delay })
 	}
 	cfg := config(t, url)
+	cfg.BackoffFirst, cfg.BackoffLongest = time.Millisecond, 4*time.Millisecond
 	cfg.PingInterval, cfg.PongTimeout = 50*time.Millisecond, 100*time.Millisecond
 	cfg.ConnectTimeout = 300 * time.Millisecond
 	cfg.ReplayBytes = 64 << 10
@@ -253,7 +254,7 @@ func openThrough(t *testing.T, cfg Config) *Stream {
 			t.Cleanup(func() { s.Close() })
 			return s
 		}
-		if final(err) {
+		if cfg.final(err) {
 			t.Fatal(err)
 		}
 	}
@@ -453,11 +454,14 @@ func TestMaxOfflineBoundsTheDialling(t *testing.T) {
 
 func TestManyStreamsDoNotComeBackTogether(t *testing.T) {
 	// What each of 1,000 devices waits before its first three attempts.
+	var d dialer
+	d.cfg.BackoffFirst, d.cfg.BackoffLongest = 250*time.Millisecond, 30*time.Second
 	var bins [8]int
 	for range 1000 {
 		at := time.Duration(0)
 		for failed := range 3 {
-			at += rand.N(backoff(failed))
+			d.failed.Store(int64(failed))
+			at += rand.N(d.backoff())
 		}
 		bins[min(int(at*time.Duration(len(bins))/(1750*time.Millisecond)), len(bins)-1)]++
 	}
@@ -467,7 +471,10 @@ func TestManyStreamsDoNotComeBackTogether(t *testing.T) {
 			t.Fatalf("they bunch: %v", bins)
 		}
 	}
-	if backoff(40) != longestBackoff || backoff(0) != firstBackoff {
-		t.Fatal(backoff(0), backoff(40))
+	if d.failed.Store(1 << 40); d.backoff() != d.cfg.BackoffLongest {
+		t.Fatal(d.backoff())
+	}
+	if d.resetBackoff(); d.backoff() != d.cfg.BackoffFirst {
+		t.Fatal(d.backoff())
 	}
 }

@@ -4,6 +4,7 @@ package stream
 
 import (
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -21,6 +22,7 @@ var closeNormal = []byte{websocket.CloseNormalClosure >> 8, websocket.CloseNorma
 // when it has read what came before. Where the connection is lost meanwhile,
 // it does so again on the next.
 func (s *Stream) Finish() error {
+	s.Hurry()
 	if s.lane != nil {
 		return s.finishLane()
 	}
@@ -33,21 +35,27 @@ func (s *Stream) Finish() error {
 			readDone = l.readDone
 		}
 		if s.link != nil {
-			if s.heed(); s.expect() {
+			if s.processAcks(); s.expectAck() {
 				continue
 			}
 			now := clock()
 			switch {
-			case s.closing && s.confirmed == s.window.next && now >= s.until:
+			case s.closing && s.complete() && now >= s.until:
 				s.ended = true // only the server's goodbye is missing
+				continue
+			case s.link.silent(now, s.cfg.PongTimeout) && s.answerDue(now):
+				if err := s.loseSilent(); err != nil {
+					return err
+				}
 				continue
 			case s.parting && now < s.until:
 				s.wakeAfter(now, time.Duration(s.until-now))
 			}
+			s.wakeAfter(now, s.link.silenceDue(now, s.cfg.PongTimeout))
 		}
 		select {
 		case <-readDone:
-			if err := s.settle(); err != nil {
+			if err := s.judgeEnd(); err != nil {
 				return err
 			}
 		case <-s.waker.C:
@@ -55,15 +63,13 @@ func (s *Stream) Finish() error {
 			return s.broken()
 		}
 	}
-	s.reached = s.window.next
-	s.confirm(s.window.next)
 	return nil
 }
 
 // part takes the next steps towards the end that can be taken now.
 func (s *Stream) part() error {
 	if !s.parting {
-		if err := s.Flush(); err != nil || s.link == nil || s.fenced() {
+		if err := s.Flush(); err != nil || s.link == nil || s.blockedByGap() || s.pacing {
 			return err
 		}
 		s.parting, s.until = true, clock()
@@ -76,7 +82,7 @@ func (s *Stream) part() error {
 				s.link.queue(opBinary, []byte(*speech.CloseBinary))
 			}
 		}
-		s.link.ping(s.window.next, clock())
+		s.link.ping(s.window.next, s.window.textsWritten, clock())
 		if err := s.link.write(nil, false); err != nil {
 			return s.lose(err)
 		}
@@ -87,6 +93,9 @@ func (s *Stream) part() error {
 	if s.closing || clock() < s.until {
 		return nil
 	}
+	if err := s.link.attend(); err != nil {
+		return nil // the server ended it first, which judgeEnd looks at
+	}
 	s.closing, s.until = true, clock()+int64(closeWait)
 	s.link.queue(opClose, closeNormal)
 	if err := s.link.write(nil, false); err != nil {
@@ -95,29 +104,71 @@ func (s *Stream) part() error {
 	return nil
 }
 
-// settle judges the end of a connection that knew the tail was over.
-func (s *Stream) settle() error {
+// judgeEnd judges the end of a connection that knew the tail was over. Only a
+// pong, or what the server says it holds, acknowledges a byte; where a server
+// has given neither on this stream, an orderly answer to our close does, which
+// comes behind everything that was written before it.
+func (s *Stream) judgeEnd() error {
 	l := s.link.(*link)
 	if !s.closing {
 		_ = l.reason(l.readErr) // answers the server's close
 	}
-	s.heed()
-	var closed *websocket.CloseError
+	s.processAcks()
 	switch {
-	case s.confirmed == s.window.next:
-		s.ended = true // however it ended: everything has arrived
-	case errors.As(l.readErr, &closed) && closed.Code != websocket.CloseAbnormalClosure:
-		switch closed.Code {
-		case websocket.CloseNormalClosure, websocket.CloseNoStatusReceived, websocket.CloseGoingAway:
-			s.ended = true
+	case s.complete():
+	case s.closing && !s.acksKnown && l.closeAnswered():
+		s.reached = s.window.next
+		s.confirm(s.window.next, s.window.textsWritten)
+	case s.closing && !s.acksKnown && s.unanswered:
+		return s.untold()
+	default:
+		s.unanswered = s.closing && !s.acksKnown
+		return s.lose(l.readErr)
+	}
+	s.ended = true
+	return nil
+}
+
+// answerDue tells whether the server should have said something by now. One that
+// answers no pings has nothing to answer before the close.
+func (s *Stream) answerDue(now int64) bool {
+	closed := s.until - int64(closeWait)
+	return s.acksKnown || s.closing && now-closed >= int64(s.cfg.PongTimeout)
+}
+
+// loseSilent ends a connection whose server says nothing any more.
+func (s *Stream) loseSilent() error {
+	if s.closing && !s.acksKnown {
+		return s.untold()
+	}
+	return s.lose(s.errSilent())
+}
+
+func (s *Stream) errSilent() error {
+	return fault(syscall.ETIMEDOUT, "no pong within %v", s.cfg.PongTimeout)
+}
+
+// untold is the end of a stream whose server acknowledges in no way.
+func (s *Stream) untold() error {
+	return fault(syscall.EPIPE, "%s answers neither pings nor the close: nothing tells what has arrived", s.cfg.shown())
+}
+
+// closeAnswered tells whether a connection that was sent our close, and whose
+// reader has ended, ended with the server's answer to it: the same code or none
+// (section 5.5.1), and no reset of the TCP stream. A server that closes by
+// itself may use that code as well; where it leaves bytes unread, its TCP
+// resets the stream.
+func (l *link) closeAnswered() bool {
+	var closed *websocket.CloseError
+	if !errors.As(l.readErr, &closed) ||
+		closed.Code != websocket.CloseNormalClosure && closed.Code != websocket.CloseNoStatusReceived {
+		return false
+	}
+	_ = l.net.SetReadDeadline(time.Now().Add(goodbye))
+	var rest [512]byte
+	for {
+		if _, err := l.net.Read(rest[:]); err != nil {
+			return !errors.Is(err, syscall.ECONNRESET)
 		}
-	case closed != nil && !s.answers.Load() && !l.resumes && l.acked.Load() < 0:
-		// No close frame but an orderly end of the TCP stream, from a server
-		// that says no more: had it left bytes unread, it would be a reset.
-		s.ended = true
 	}
-	if s.ended {
-		return nil
-	}
-	return s.lose(l.readErr)
 }

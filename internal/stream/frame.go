@@ -69,6 +69,11 @@ func (w *wire) appendMessage(buf []byte, a, b []byte) []byte {
 	return appendFrame(buf, finBit|opContinuation, w.mask.key(), rest[0], rest[1], rest[2])
 }
 
+// appendText appends a text message. The room must be there.
+func (w *wire) appendText(buf, text []byte) []byte {
+	return appendFrame(buf, finBit|opText, w.mask.key(), text)
+}
+
 // take cuts the first n bytes off spans.
 func take(spans *[3][]byte, n int) (cut [3][]byte) {
 	for i := range spans {

@@ -24,12 +24,13 @@ type hole struct{ start, end int64 }
 type gapServer struct {
 	resumes bool
 
-	mu   sync.Mutex
-	away bool
-	ws   *websocket.Conn
-	at   int64 // offset of what comes next
-	got  []byte
-	gaps []hole // that handshakes told of
+	mu      sync.Mutex
+	away    bool
+	ws      *websocket.Conn
+	at      int64 // offset of what comes next
+	forgets bool  // it answers with at, though that cannot be sent again
+	got     []byte
+	gaps    []hole // that handshakes told of
 }
 
 func (srv *gapServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -42,7 +43,7 @@ func (srv *gapServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := http.Header{}
 	if srv.resumes {
 		kept, _ := strconv.ParseInt(r.Header.Get("Record-Offset"), 10, 64)
-		if kept > srv.at {
+		if kept > srv.at && !srv.forgets {
 			if n := len(srv.gaps); n > 0 && srv.gaps[n-1].end == srv.at {
 				srv.gaps[n-1].end = kept // the same outage went on
 			} else {
@@ -70,6 +71,16 @@ func (srv *gapServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		srv.at += int64(len(p))
 		srv.mu.Unlock()
 	}
+}
+
+// openAt opens a stream to a server of this kind.
+func openAt(t *testing.T, srv *gapServer) *Stream {
+	t.Helper()
+	h := httptest.NewServer(srv)
+	t.Cleanup(h.Close)
+	cfg := faultyConfig(t, "ws"+strings.TrimPrefix(h.URL, "http")+"/x.pcm")
+	cfg.PongTimeout, cfg.ConnectTimeout = 20*time.Second, 20*time.Second
+	return open(t, context.Background(), cfg)
 }
 
 func (srv *gapServer) leave() {

@@ -2,7 +2,8 @@
 
 package stream
 
-// gaps are the bytes of a stream that were given up.
+// gaps are the bytes of a stream that are not sent again: given up, or let go
+// of unacknowledged while a server answered no pings.
 type gaps struct {
 	open   []gap // in order, none that ends at or below what has arrived
 	passed int64 // bytes of those that do
@@ -11,9 +12,11 @@ type gaps struct {
 type gap struct {
 	start, end int64 // offsets
 	told       bool  // the app has heard of it
+	unknown    bool  // the bytes were sent, and nobody knows whether they arrived
 }
 
-// add notes the bytes from start to end, which lie behind all noted before.
+// add notes that the bytes from start to end, which lie behind all noted
+// before, were given up.
 func (g *gaps) add(start, end int64) {
 	if n := len(g.open); n > 0 && g.open[n-1].end == start && !g.open[n-1].told {
 		g.open[n-1].end = end
@@ -22,12 +25,27 @@ func (g *gaps) add(start, end int64) {
 	g.open = append(g.open, gap{start: start, end: end})
 }
 
+// addUnknown notes that the bytes from start to end, but for those noted
+// before, were sent and are not known to have arrived. It returns how many.
+func (g *gaps) addUnknown(start, end int64) int64 {
+	if n := len(g.open); n > 0 {
+		start = max(start, g.open[n-1].end)
+	}
+	if start >= end {
+		return 0
+	}
+	g.open = append(g.open, gap{start: start, end: end, told: true, unknown: true})
+	return end - start
+}
+
 // fill notes that all bytes below an offset have arrived after all, and
 // returns how many of them were noted as given up.
 func (g *gaps) fill(offset int64) (n int64) {
 	for len(g.open) > 0 && g.open[0].start < offset {
 		first := &g.open[0]
-		n += min(first.end, offset) - first.start
+		if !first.unknown {
+			n += min(first.end, offset) - first.start
+		}
 		first.start = min(first.end, offset)
 		if first.start == first.end {
 			g.open = g.open[1:]
@@ -46,7 +64,7 @@ func (g *gaps) tell(hear func(offset, length int64)) {
 	}
 }
 
-// below is how many of the bytes below an offset were given up. What was
+// below is how many of the bytes below an offset are noted. What was
 // asked once is not asked again for less.
 func (g *gaps) below(offset int64) int64 {
 	for len(g.open) > 0 && g.open[0].end <= offset {

@@ -11,9 +11,10 @@ import (
 // adopt makes a new connection the present one, and sends again what the
 // server does not have.
 func (s *Stream) adopt(c carrier) error {
-	l := c.known()
+	l := c.acks()
 	s.recent.Store(l)
 	s.link, s.parting, s.closing, s.skipping, s.spoke = c, false, false, false, clock()
+	s.connectedAt.Store(l.since)
 	s.window.rewind()
 	from := s.window.base()
 	s.reached = max(s.reached, from)
@@ -22,10 +23,16 @@ func (s *Stream) adopt(c carrier) error {
 		s.wire.lead = s.lane.rename()
 		again = s.window.next // what is kept has the old name
 	}
-	if l.resumes && l.held > s.reached {
-		return fmt.Errorf("%s says it holds %d bytes of a stream of which %d were sent: %w", s.cfg.URL.Redacted(), l.held, s.reached, syscall.EPROTO)
+	if l.resumes {
+		switch host := s.cfg.shown(); {
+		case l.held > s.reached:
+			return fault(syscall.EPROTO, "%s says it holds %d bytes of a stream of which %d were sent", host, l.held, s.reached)
+		case l.held < l.kept:
+			return fault(syscall.EPROTO, "%s says it holds %d bytes of a stream that can be sent again from %d on: a server that resumes notes the bytes between as missing, and answers Record-Offset: %d", host, l.held, l.kept, l.kept)
+		}
+		s.acksKnown = true
 	}
-	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.URL.Redacted()))
+	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.shown()))
 	if l.resumes {
 		from = l.held
 		if from > l.kept { // then it has all that is below, also what was given up meanwhile
@@ -37,7 +44,7 @@ func (s *Stream) adopt(c carrier) error {
 	}
 	s.gaps.tell(s.cfg.Gap)
 	if l.resumes {
-		s.confirm(from)
+		s.confirm(from, 0)
 	}
 	if text := s.cfg.Speech.OpenText; text != "" {
 		c.queue(opText, []byte(text))
@@ -45,64 +52,32 @@ func (s *Stream) adopt(c carrier) error {
 			return s.lose(err)
 		}
 	}
-	if err := s.replay(from, again); err != nil {
-		return s.lose(err)
-	}
-	return nil
+	s.again, s.againFrom = again, from
+	s.pacing, s.paceAt = s.cfg.ReplayRate > 0 && !s.window.empty(), s.spoke
+	return s.flush(false)
 }
 
-// replay writes everything between two offsets that is kept, in frames made
-// anew: the server may hold half of a message, and no key is used twice.
-func (s *Stream) replay(from, to int64) error {
-	w := &s.window
-	// In pieces that are asked about one by one: were the whole window behind
-	// one ping, a way that breaks before its end would never get anywhere.
-	piece := min(s.most, w.limit/4)
-	for w.unsent < len(w.messages) && w.messages[w.unsent].offset < to {
-		s.batch = s.batch[:0]
-		n, end := 0, from
-		for i := w.unsent; i < len(w.messages) && w.messages[i].offset < to && len(s.batch) < piece; i++ {
-			m := &w.messages[i]
-			s.scratch = grown(s.scratch[:0], int(m.lead+m.chunk))
-			p := w.chunk(m, from, s.scratch)
-			s.batch = grown(s.batch, s.wire.room(len(p)))
-			s.batch = s.wire.appendMessage(s.batch, p, nil)
-			if m.offset < s.reached {
-				s.resent.Add(int64(len(p)))
-			}
-			end = m.end()
-			n++
-		}
-		s.ask(end, clock(), false)
-		s.writing(w.messages[w.unsent].offset, end)
-		s.pieces = append(s.pieces[:0], s.batch)
-		if err := s.write(s.pieces, false); err != nil {
-			return err
-		}
-		w.wrote(n)
-	}
-	s.scratch, s.batch = nil, nil
-	return nil
-}
-
-// grown is p with room for n bytes more.
-func grown(p []byte, n int) []byte {
-	if cap(p)-len(p) >= n {
-		return p
-	}
-	return append(make([]byte, 0, max(len(p)+n, 2*cap(p))), p...)
-}
-
-// confirm notes that the server has everything up to an offset, but for what
-// was given up.
-func (s *Stream) confirm(offset int64) {
+// confirm notes that the server has everything up to an offset, but for the
+// gaps, and so many of the texts.
+func (s *Stream) confirm(offset, texts int64) {
 	if offset > s.confirmed && offset <= s.reached {
 		s.confirmed = offset
+		s.dialer.resetBackoff()
 		s.delivered.Store(offset - s.gaps.below(offset))
 	}
-	s.window.drop(s.confirmed)
-	s.held.Store(int64(s.window.held))
+	s.window.drop(s.confirmed, texts)
+	s.showWindow()
 }
+
+// showWindow shows the window's figures to other goroutines.
+func (s *Stream) showWindow() {
+	s.held.Store(int64(s.window.held))
+	s.oldest.Store(s.window.oldest())
+}
+
+// complete tells whether the server has everything that was put, but for the
+// gaps.
+func (s *Stream) complete() bool { return s.confirmed == s.window.next && s.window.empty() }
 
 // errGap ends a connection so that the next handshake can tell of a gap.
 var errGap = fault(syscall.EAGAIN, "it is made anew, to tell the server of bytes that were given up")
@@ -116,21 +91,26 @@ func (s *Stream) attend() error {
 	if err := s.link.attend(); err != nil {
 		return s.lose(err)
 	}
-	s.heed()
-	if s.link.known().resumes && s.window.base() > s.confirmed {
+	s.processAcks()
+	if s.link.acks().resumes && s.window.base() > s.confirmed {
 		return s.lose(errGap)
 	}
 	return nil
 }
 
-// heed acts on the pongs that have come.
-func (s *Stream) heed() {
-	l := s.link.known()
-	if acked := l.acked.Load(); acked > s.confirmed {
-		s.answers.Store(true)
-		s.rtt.Store(l.rtt.Load())
-		s.confirm(acked)
-		l.eager.Store(false)
+// processAcks acts on the pongs that have come.
+func (s *Stream) processAcks() {
+	l := s.link.acks()
+	acked := l.acked.Load()
+	if acked < 0 {
+		return
+	}
+	s.answers.Store(true)
+	s.acksKnown, s.ignoring = true, false
+	s.rtt.Store(l.rtt.Load())
+	if texts := l.ackedTexts.Load(); acked > s.confirmed || texts > s.window.textsGone {
+		s.confirm(acked, texts)
+		l.wakeOnAck.Store(false)
 	}
 }
 
@@ -142,23 +122,48 @@ func (s *Stream) lose(err error) error {
 		err = c.reason(err)
 	}
 	c.close(false)
-	s.heed() // its reader has ended: nothing comes after this
+	s.processAcks() // its reader has ended: nothing comes after this
+	owes := s.acksKnown && s.confirmed < s.reached
 	s.link, s.parting, s.closing = nil, false, false
+	s.connectedAt.Store(-clock())
+	s.noteUnknown()
 	if s.ctx.Err() != nil {
 		return s.broken()
 	}
-	err = fmt.Errorf("the connection to %s is lost: %w", s.cfg.URL.Redacted(), lost(err))
+	err = fmt.Errorf("the connection to %s is lost: %w", s.cfg.shown(), s.dialer.lost(err))
 	s.cfg.Down(err)
-	if final(err) {
+	if s.cfg.final(err) {
 		return err
 	}
 	s.keep()
 	if s.lane != nil {
 		s.redial = s.lane.trunk.redialling()
 	} else {
-		s.redial = s.dialer.again(c.known().since, err)
+		s.dialer.ended(c.acks().since, owes)
+		s.redial = s.dialer.again(err)
 	}
+	s.pressOn()
 	return nil
+}
+
+// noteUnknown notes the bytes that a lost connection leaves unacknowledged and
+// that are not kept to be sent again.
+func (s *Stream) noteUnknown() {
+	if n := s.gaps.addUnknown(s.confirmed, s.window.base()); n > 0 {
+		s.unknown.Add(n)
+		s.cfg.Warn(fmt.Sprintf("%d bytes were sent on the lost connection to a server that answers no pings, and are no longer kept: whether they arrived is not known", n))
+	}
+}
+
+// Hurry has the stream dial without long pauses from now on, where it is
+// offline: a stop waits for that. Any goroutine; the waker is to be woken.
+func (s *Stream) Hurry() { s.hurries.Store(true) }
+
+// pressOn passes Hurry on to the attempts to be connected.
+func (s *Stream) pressOn() {
+	if s.hurries.Load() {
+		s.redial.hurry(s.ctx)
+	}
 }
 
 // rejoin takes up a new connection, if there is one by now.
@@ -169,6 +174,7 @@ func (s *Stream) rejoin() error {
 	select {
 	case <-s.redial.done:
 	default:
+		s.pressOn()
 		return nil
 	}
 	if s.redial.err != nil {
@@ -178,17 +184,20 @@ func (s *Stream) rejoin() error {
 	if s.lane != nil {
 		if c = s.lane; !s.lane.board() {
 			s.redial = s.lane.trunk.redialling() // lost again meanwhile
+			s.pressOn()
 			return nil
 		}
 	}
 	s.redial = nil
-	s.reconnects.Add(1)
+	if s.recent.Load() != nil { // else it is the first
+		s.reconnects.Add(1)
+	}
 	return s.adopt(c)
 }
 
 // broken is the error of a run that was broken off.
 func (s *Stream) broken() error {
-	err := fmt.Errorf("sending to %s: %w", s.cfg.URL.Redacted(), context.Cause(s.ctx))
+	err := fmt.Errorf("sending to %s: %w", s.cfg.shown(), context.Cause(s.ctx))
 	if s.redial != nil {
 		err = fmt.Errorf("%w (%v)", err, s.redial.lastError())
 	}

@@ -16,7 +16,7 @@ import (
 
 // A lane is a stream's part of a trunk.
 type lane struct {
-	account
+	ackState
 	trunk *trunk
 	ctx   context.Context // of the stream
 	waker *doorbell.Waker
@@ -24,26 +24,33 @@ type lane struct {
 	names int    // how many were handed out
 	heard func(data []byte, text bool)
 
+	headers func(context.Context) []string // as of Config
+	joined  int                            // the lane's number on its trunk
+
 	connection int        // of the trunk's, the one that this lane is on
 	pieces     [][]byte   // under trunk.mu: the frames that wait for their turn
 	asking     bool       // with them, a ping that asks
-	offset     int64      // about this
+	offset     int64      // about this,
+	laneSeq    uint32     // as the lane's own ping of this number
 	done       chan error // its turn is over
 	gone       bool       // under trunks.mu: it has left
 }
 
 // takeLane joins the trunk of a URL, made where there is none, and waits until
-// that is connected, for ConnectTimeout at most.
+// that is connected, for ConnectTimeout at most, or not at all with Later.
 func takeLane(ctx context.Context, cfg Config, w *doorbell.Waker) (*lane, error) {
 	if sp := &cfg.Speech; sp.OpenText != "" || sp.IdleText != "" || sp.CloseText != nil || sp.CloseBinary != nil {
 		return nil, fmt.Errorf("open_text, idle_text, close_text and close_binary go with wire=raw: a mux connection is shared: %w", syscall.EINVAL)
 	}
-	l := &lane{ctx: ctx, waker: w, heard: cfg.Message, done: make(chan error, 1)}
+	l := &lane{ctx: ctx, waker: w, heard: cfg.Message, headers: cfg.Headers, done: make(chan error, 1)}
 	l.shared = true
 	var shared *url.URL
 	shared, l.name = split(cfg.URL)
 	if err := l.join(shared, cfg); err != nil {
 		return nil, err
+	}
+	if cfg.Later {
+		return l, nil
 	}
 	timer := time.NewTimer(cfg.ConnectTimeout)
 	defer timer.Stop()
@@ -55,7 +62,7 @@ func takeLane(ctx context.Context, cfg Config, w *doorbell.Waker) (*lane, error)
 			err = r.err
 		case <-timer.C:
 			if err = r.lastError(); err == nil {
-				err = fault(syscall.ETIMEDOUT, "connecting to %s: no answer within %v: check address and port, or raise connect_timeout", shared.Redacted(), cfg.ConnectTimeout)
+				err = fault(syscall.ETIMEDOUT, "connecting to %s: no answer within %v: check address and port, or raise connect_timeout", ShowURL(shared.String()), cfg.ConnectTimeout)
 			}
 		case <-ctx.Done():
 			err = context.Cause(ctx)
@@ -123,25 +130,27 @@ func (l *lane) attend() error {
 	return t.lost
 }
 
-func (l *lane) drained() bool {
+// pingArrived is about the connection's first ping: a server that has answered
+// none of the connection's pings does not answer this stream's.
+func (l *lane) pingArrived() bool {
 	t := l.trunk
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.link == nil || t.link.drained()
+	return t.link != nil && t.link.acked.Load() < 0 && t.link.pingArrived()
 }
 
-func (l *lane) ping(offset, now int64) {
-	l.asking, l.offset = true, offset
-	l.ask(offset, now)
+func (l *lane) ping(offset, texts, now int64) {
+	l.asking, l.offset, l.laneSeq = true, offset, l.pend(offset, texts, now)
 }
 
 // queue is not reached: takeLane refuses what would need it.
 func (l *lane) queue(byte, []byte) {}
 
-func (l *lane) queued() bool                     { return l.asking }
-func (l *lane) silent(int64, time.Duration) bool { return false }
-func (l *lane) reason(err error) error           { return err }
-func (l *lane) close(bool)                       {}
+func (l *lane) queued() bool                                  { return l.asking }
+func (l *lane) silent(int64, time.Duration) bool              { return false }
+func (l *lane) silenceDue(int64, time.Duration) time.Duration { return never }
+func (l *lane) reason(err error) error                        { return err }
+func (l *lane) close(bool)                                    {}
 
 // write waits for the lane's turn to be over, or the stream's end. After that
 // the trunk may write the frames all the same; nobody else does.
@@ -166,20 +175,20 @@ func (s *Stream) finishLane() error {
 		}
 		if s.link != nil && s.window.waiting == 0 {
 			now := clock()
-			if l := s.link.known(); l.pinged < s.window.next {
-				s.link.ping(s.window.next, now)
+			if l := s.link.acks(); l.pinged < s.window.next {
+				s.link.ping(s.window.next, 0, now)
 				if err := s.flush(false); err != nil {
 					return err
 				}
 				continue
 			}
-			if s.confirmed == s.window.next || !s.answering() && s.deaf(now) {
+			if s.complete() || s.ignoresPings(now) {
 				break
 			}
-			if s.expect() {
+			if s.expectAck() {
 				continue
 			}
-			s.wakeAfter(now, deafAfter/4)
+			s.wakeAfter(now, ignoreAfter/4)
 		}
 		select {
 		case <-s.waker.C:
@@ -188,7 +197,7 @@ func (s *Stream) finishLane() error {
 		}
 	}
 	if s.lane.leave(s.ctx) {
-		s.confirm(s.window.next)
+		s.confirm(s.window.next, 0)
 	}
 	return nil
 }

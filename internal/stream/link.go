@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"msprecord/internal/doorbell"
+	"msprecord/internal/host"
 )
 
 // A link is one connection, from its handshake to its loss. The session's
@@ -31,7 +32,7 @@ type link struct {
 	unhook func() bool
 	secret uint64 // in the pings
 
-	account
+	ackState
 	control []byte                // control frames that go out with the next write
 	parts   [][]byte              // what one write consists of,
 	vector  net.Buffers           // and what of it is still to be written
@@ -50,7 +51,9 @@ type link struct {
 	pong   []byte // payload of the last ping of the server, nil when answered
 	closed *websocket.CloseError
 
-	lastUnsent int
+	written   atomic.Int64 // bytes that left for the socket
+	firstPing atomic.Int64 // of these, up to the end of the first ping; 0: none left yet
+	progress  progress     // of the other side's TCP, while the server is silent
 
 	inbox    inbox         // of the poller
 	ear      int32         // what it calls the link; 0: it does not hear it
@@ -70,13 +73,15 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 	l.begin()
 	l.heard.Store(l.since)
 	l.secret = uint64(mask.key())<<32 | uint64(mask.key())
-	head, polled := l.net.(*headConn)
-	if polled {
-		l.net, l.raw = head.TCPConn, head.raw
-	} else if tcp, ok := l.tcp().(*net.TCPConn); ok {
+	if head, ok := l.net.(*headConn); ok {
+		l.net = head.Conn
+	}
+	if tcp, ok := l.tcp().(*net.TCPConn); ok {
 		l.raw, _ = tcp.SyscallConn()
 	}
-	if _, l.plain = l.net.(*net.TCPConn); l.plain {
+	_, l.plain = l.net.(*net.TCPConn)
+	polled := l.plain && message == nil
+	if l.plain {
 		l.sendNow = l.send
 		l.measure = func(fd uintptr) { // it changes, with the other side's window first of all
 			l.mss, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG)
@@ -95,12 +100,18 @@ func newLink(ctx context.Context, ws *websocket.Conn, mask masker, w *doorbell.W
 	return l, nil
 }
 
-// hangUp ends the connection, and with it the reader.
+// hangUp ends the connection, and with it the reader. A child that was forked
+// may hold the socket open: closing alone would neither take it out of the
+// epoll instance, which would then report it for ever, nor end the connection.
 func (l *link) hangUp() {
-	_ = l.tcp().Close()
+	defer host.Guard("ending a connection")
 	if l.ear != 0 {
 		ears.drop(l)
 	}
+	if l.raw != nil {
+		_ = l.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
+	_ = l.tcp().Close()
 }
 
 // tcp is the connection below TLS, if there is any.
@@ -129,7 +140,7 @@ func (l *link) act(opcode byte, payload []byte) error {
 	case opPong:
 		now := clock()
 		l.heard.Store(now)
-		if offset, ok := l.readPing(payload); ok && l.answer(offset, now) {
+		if seq, offset, ok := l.readPing(payload); ok && l.settle(seq, offset, now) {
 			l.waker.Wake()
 		}
 	case opClose:
@@ -185,46 +196,99 @@ func (l *link) queue(opcode byte, payload []byte) {
 	l.control = appendFrame(l.control, finBit|opcode, l.mask.key(), payload)
 }
 
-// ping asks the server to confirm everything up to an offset. That is the
-// payload, with a check behind it: bytes that are damaged on their way, or a
-// pong that answers no ping of ours, must not pass for an acknowledgement.
-func (l *link) ping(offset, now int64) {
-	var payload [12]byte
+// ping asks the server to confirm everything up to an offset. The payload is
+// the offset, a check, and the ping's sequence number: bytes that are damaged on
+// their way, or a pong that answers no ping of ours, must not pass for an
+// acknowledgement, and a pong tells which ping it answers.
+func (l *link) ping(offset, texts, now int64) {
+	var payload [16]byte
+	seq := l.pend(offset, texts, now)
 	binary.BigEndian.PutUint64(payload[:], uint64(offset))
-	binary.BigEndian.PutUint32(payload[8:], l.check(offset))
+	binary.BigEndian.PutUint32(payload[8:], l.check(seq, offset))
+	binary.BigEndian.PutUint32(payload[12:], seq)
 	l.queue(opPing, payload[:])
-	l.ask(offset, now)
+	if l.firstPing.Load() == 0 {
+		l.firstPing.Store(-1) // until it is written
+	}
 }
 
-func (l *link) check(offset int64) uint32 {
-	return uint32((uint64(offset) ^ l.secret) * 0x9E3779B97F4A7C15 >> 32)
+func (l *link) check(seq uint32, offset int64) uint32 {
+	return uint32((uint64(offset) ^ uint64(seq)<<32 ^ l.secret) * 0x9E3779B97F4A7C15 >> 32)
 }
 
-// readPing reads the offset back, of a pong's payload.
-func (l *link) readPing(payload []byte) (offset int64, ok bool) {
-	if len(payload) != 12 {
-		return 0, false
+// readPing reads a ping's payload back, of a pong.
+func (l *link) readPing(payload []byte) (seq uint32, offset int64, ok bool) {
+	if len(payload) != 16 {
+		return 0, 0, false
 	}
 	offset = int64(binary.BigEndian.Uint64(payload))
-	return offset, binary.BigEndian.Uint32(payload[8:]) == l.check(offset)
+	seq = binary.BigEndian.Uint32(payload[12:])
+	return seq, offset, binary.BigEndian.Uint32(payload[8:]) == l.check(seq, offset)
 }
 
 func (l *link) queued() bool { return len(l.control) > 0 || l.rest != nil }
 
-// silent tells whether the server has said nothing for too long after a ping.
-// An answer may be late because the way is slow: bytes that still leave the
-// socket's queue are a sign of life.
-func (l *link) silent(now int64, timeout time.Duration) bool {
-	if !l.unanswered() || now-max(l.asked, l.heard.Load()) < int64(timeout) {
-		return false
+// pingArrived tells whether the other side's TCP has the first ping. What TLS
+// adds to the bytes is not counted: there, everything written must have arrived.
+func (l *link) pingArrived() bool {
+	first := l.firstPing.Load()
+	if l.plain {
+		return first > 0 && l.written.Load()-int64(l.unsent()) >= first
 	}
-	unsent := l.unsent()
-	moved := unsent != l.lastUnsent && unsent != 0
-	l.lastUnsent = unsent
-	return !moved
+	return first > 0 && l.unsent() == 0
 }
 
-func (l *link) drained() bool { return l.unsent() == 0 }
+// A progress is what is seen of the other side's TCP while its server is silent.
+type progress struct {
+	watched bool   // acked was read since the server was last heard
+	acked   uint64 // bytes that its TCP had acknowledged then
+	at      int64  // when that was last seen to move
+}
+
+// silent tells whether the server has said nothing for too long after a ping.
+// An answer may be late because the way is slow: bytes that the other side's
+// TCP still acknowledges are a sign of life.
+func (l *link) silent(now int64, timeout time.Duration) bool {
+	at, pending := l.oldestPing()
+	p := &l.progress
+	quiet := now - max(at, l.heard.Load(), p.at)
+	if !pending || quiet < int64(timeout/2) {
+		p.watched = false
+		return false
+	}
+	if acked := l.tcpAcked(); !p.watched || acked != p.acked {
+		if p.watched {
+			p.at, quiet = now, 0
+		}
+		p.watched, p.acked = true, acked
+	}
+	return quiet >= int64(timeout)
+}
+
+// silenceDue is how long to wait before silent has something new to say.
+func (l *link) silenceDue(now int64, timeout time.Duration) time.Duration {
+	at, pending := l.oldestPing()
+	if !pending {
+		return never
+	}
+	quiet := time.Duration(now - max(at, l.heard.Load(), l.progress.at))
+	if quiet < timeout/2 {
+		return timeout/2 - quiet
+	}
+	return max(timeout-quiet, timeout/16, time.Millisecond)
+}
+
+// tcpAcked is how many bytes the other side's TCP has acknowledged.
+func (l *link) tcpAcked() (n uint64) {
+	if l.raw != nil {
+		_ = l.raw.Control(func(fd uintptr) {
+			if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+				n = info.Bytes_acked
+			}
+		})
+	}
+	return n
+}
 
 // unsent is how many bytes the peer's TCP has not acknowledged.
 func (l *link) unsent() (n int) {

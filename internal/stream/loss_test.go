@@ -34,7 +34,7 @@ func TestAPongThatCameBeforeTheLossCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-s.link.(*link).readDone
-	if acked := s.link.known().acked.Load(); acked != 300_000 {
+	if acked := s.link.acks().acked.Load(); acked != 300_000 {
 		t.Fatal("no pong came:", acked)
 	}
 	if err := s.attend(); err != nil {

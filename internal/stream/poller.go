@@ -12,6 +12,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
+
+	"msprecord/internal/host"
 )
 
 // A poller hears what servers say, on the plain connections of the process on
@@ -68,7 +70,7 @@ func (p *poller) start() error {
 		return true
 	}
 	if p.epoll, err = os.NewFile(uintptr(fd), "epoll").SyscallConn(); err == nil {
-		go p.run()
+		go host.Persist("hearing servers", p.run)
 	}
 	return err
 }

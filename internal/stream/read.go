@@ -3,23 +3,37 @@
 package stream
 
 import (
-	"fmt"
+	"errors"
 	"io"
-	"syscall"
+	"strings"
 
 	"github.com/gorilla/websocket"
+
+	"msprecord/internal/host"
 )
 
 // maxMessage is the largest message of a server that is handed on, in bytes.
 const maxMessage = 1 << 20
 
+// breach is an error of gorilla's reader, as a violation where it is about a
+// frame.
+func breach(err error) error {
+	var closed *websocket.CloseError
+	what, ok := strings.CutPrefix(err.Error(), "websocket: ")
+	if !ok || errors.As(err, &closed) {
+		return err
+	}
+	return violation("%s", plain(what))
+}
+
 // read takes what the server says, to its end, and hands its messages to
 // message, where that is not nil.
 func (l *link) read(ws *websocket.Conn, message func(data []byte, text bool)) {
 	var end error
+	defer host.Guard("ending a reader")
 	defer func() {
 		if r := recover(); r != nil {
-			end = fmt.Errorf("reading from the server: %v: %w", r, syscall.EIO)
+			end = ours(r)
 		}
 		l.readEnds(end)
 	}()
@@ -43,7 +57,7 @@ func (l *link) read(ws *websocket.Conn, message func(data []byte, text bool)) {
 			l.heard.Store(clock())
 		}
 		if err != nil {
-			end = err
+			end = breach(err)
 			return
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -151,6 +152,52 @@ func TestWhatComesWithTheHandshakeIsHeard(t *testing.T) {
 				case <-deadline:
 					t.Fatal("no answer")
 				}
+			}
+		})
+	}
+}
+
+// Where somebody listens, gorilla reads; a breach is named all the same.
+func TestABreachIsNamedWhereSomebodyListens(t *testing.T) {
+	for what, row := range map[string]struct{ frames, words string }{
+		"opcode":         {frame(finBit|3, ""), "opcode"},
+		"reserved bit":   {frame(finBit|0x40|opBinary, "x"), "RSV1"},
+		"mask":           {string([]byte{finBit | opBinary, maskBit | 1, 1, 2, 3, 4}), "MASK"},
+		"order":          {frame(finBit|opContinuation, ""), "continuation"},
+		"close code":     {frame(finBit|opClose, "\x03\xed"), "close"},
+		"a long control": {frame(finBit|opPong, strings.Repeat("x", 126)), "len > 125"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			var closes atomic.Int64
+			srv := script(t, nil, func(conn net.Conn, req *http.Request, n int) {
+				if n > 1 {
+					return
+				}
+				switchProtocols(conn, req, row.frames)
+				in := bufio.NewReader(conn)
+				for {
+					head, err := in.Peek(6)
+					if err != nil {
+						return
+					}
+					if head[0]&opBits == opClose {
+						closes.Add(1)
+						conn.Close()
+					}
+					in.Discard(6 + int(head[1]&^maskBit))
+				}
+			})
+			cfg := config(t, srv.url)
+			cfg.Message = func([]byte, bool) {}
+			lost := make(chan error, 1)
+			cfg.Down = func(err error) { lost <- err }
+			s := open(t, context.Background(), cfg)
+			await(t, s, "the loss", func() bool { return len(lost) > 0 })
+			if err := <-lost; !errors.Is(err, syscall.EPROTO) || !strings.Contains(err.Error(), "breaks RFC 6455") || !strings.Contains(err.Error(), row.words) {
+				t.Error(err)
+			}
+			if n := closes.Load(); n > 1 {
+				t.Errorf("%d close frames", n)
 			}
 		})
 	}

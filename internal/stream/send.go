@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"fmt"
 	"syscall"
 	"time"
 )
@@ -11,6 +12,7 @@ import (
 // given up, and tells how many bytes can in chunks of that size.
 func (s *Stream) Reserve(max int) (int, error) {
 	size := s.wire.room(max)
+	s.window.now = clock()
 	for more := true; ; more = false {
 		if err := s.attend(); err != nil {
 			return 0, err
@@ -18,8 +20,8 @@ func (s *Stream) Reserve(max int) (int, error) {
 		if s.skipping {
 			return max, nil
 		}
-		if w := s.window.waiting; w == 0 || w+size <= s.most || s.link == nil {
-			if !s.window.full(size) && s.window.place(size) {
+		if w := s.window.waiting; w == 0 || w+size <= s.most || s.link == nil || s.pacing {
+			if s.window.place(size) {
 				return max * s.window.fits(size, s.most), nil
 			}
 		}
@@ -27,10 +29,10 @@ func (s *Stream) Reserve(max int) (int, error) {
 		if err := s.flush(more && !s.window.full(size)); err != nil {
 			return 0, err
 		}
-		if s.slide(size) || s.giveUp(size) || s.window.held+s.window.waiting != before {
+		if s.evictUnacked(size) || s.applyOverflowPolicy(size) || s.window.held+s.window.waiting != before {
 			continue
 		}
-		if s.expect() {
+		if s.expectAck() {
 			continue
 		}
 		select {
@@ -41,31 +43,29 @@ func (s *Stream) Reserve(max int) (int, error) {
 	}
 }
 
-// expect has the next pong wake the stream; else it is heeded when there is
-// something to do. True: one may have come just before, look again.
-func (s *Stream) expect() bool {
-	return s.link != nil && !s.link.known().eager.Swap(true)
+// expectAck has the next pong wake the stream; else pongs are processed when
+// there is something to do. True: one may have come just before, look again.
+func (s *Stream) expectAck() bool {
+	return s.link != nil && !s.link.acks().wakeOnAck.Swap(true)
 }
 
-// slide makes room for a message by letting go of the oldest ones that were
-// sent to a server which answers no pings, and so will never acknowledge them.
-func (s *Stream) slide(size int) bool {
-	if s.link == nil || s.answering() || s.window.waiting > 0 || !s.window.full(size) {
+// evictUnacked makes room for a message by letting go of the oldest ones that
+// were sent to a server which answers no pings, and so will never acknowledge
+// them.
+func (s *Stream) evictUnacked(size int) bool {
+	if s.link == nil || s.acksKnown || s.window.waiting > 0 {
 		return false
 	}
-	if now := clock(); !s.deaf(now) {
-		s.wakeAfter(now, deafAfter/4)
+	if now := clock(); !s.ignoresPings(now) {
+		s.wakeAfter(now, ignoreAfter/4)
 		return false
 	}
-	for s.window.full(size) {
-		s.window.pop()
-	}
-	return true
+	return s.window.evict(size, s.window.limit)
 }
 
-// giveUp makes room in an outage that the window does not bridge, where
-// OnFull says so.
-func (s *Stream) giveUp(size int) bool {
+// applyOverflowPolicy makes room in an outage that the window does not bridge,
+// where OnFull says so.
+func (s *Stream) applyOverflowPolicy(size int) bool {
 	if s.link != nil || s.cfg.OnFull == Hold {
 		return false
 	}
@@ -76,11 +76,9 @@ func (s *Stream) giveUp(size int) bool {
 	// More than one message at once: there must be room for what comes while
 	// the next connection is made, which tells the server where we go on.
 	before := s.window.base()
-	for limit := s.window.limit - s.window.limit/8; !s.window.empty() && (s.window.held+size > limit || s.window.base() == before); {
-		s.window.pop()
-	}
+	s.window.evict(size, s.window.limit-s.window.limit/8)
 	s.keep()
-	s.lack(before, s.window.base())
+	s.recordGap(before, s.window.base())
 	return true
 }
 
@@ -91,8 +89,8 @@ func (s *Stream) keep() {
 	}
 }
 
-// lack notes bytes that were given up.
-func (s *Stream) lack(start, end int64) {
+// recordGap notes bytes that were given up.
+func (s *Stream) recordGap(start, end int64) {
 	s.gaps.add(start, end)
 	s.dropped.Add(end - start)
 }
@@ -102,10 +100,27 @@ func (s *Stream) Put(a, b []byte) error {
 	if s.skipping {
 		from := s.window.next
 		s.window.next += int64(len(a) + len(b))
-		s.lack(from, s.window.next)
+		s.recordGap(from, s.window.next)
 		return nil
 	}
 	s.window.put(&s.wire, a, b)
+	return nil
+}
+
+// PutText takes a text message, which is sent behind what was put before, and
+// kept and sent again in the same way.
+func (s *Stream) PutText(text []byte) error {
+	if s.lane != nil {
+		return fmt.Errorf("a text message needs a connection of one's own: use wire=raw: %w", syscall.ENOTSUP)
+	}
+	if _, err := s.Reserve(len(text)); err != nil {
+		return err
+	}
+	if s.skipping {
+		s.cfg.Warn(fmt.Sprintf("a text message of %d bytes was given up, as on_full says", len(text)))
+		return nil
+	}
+	s.window.putText(&s.wire, text)
 	return nil
 }
 
@@ -122,22 +137,33 @@ func (s *Stream) Flush() error {
 // is to come at once, the last of it may wait for that.
 func (s *Stream) flush(more bool) error {
 	for s.link != nil {
+		now := clock()
+		if s.acksKnown && s.link.silent(now, s.cfg.PongTimeout) {
+			return s.lose(s.errSilent())
+		}
+		paced := s.paceDue(now)
+		if paced <= 0 && s.toReplay() {
+			if err := s.replay(now); err != nil {
+				return s.lose(err)
+			}
+			continue
+		}
 		var n int
 		var start, end int64
-		s.pieces, n, start, end = s.window.span(s.pieces[:0], s.most)
+		s.pieces, n, start, end = s.window.span(s.pieces[:0], s.paceSize(s.most))
 		switch {
-		case s.fenced():
-			if s.expect() {
+		case paced > 0:
+			s.pieces, n, end = s.pieces[:0], 0, s.reached
+			s.wakeAfter(now, paced)
+		case s.blockedByGap():
+			if s.expectAck() {
 				s.waker.Wake()
 			}
 			s.pieces, n, end = s.pieces[:0], 0, s.reached
 		case n == 0:
 			s.reached = end
 		}
-		now := clock()
-		if s.answering() && s.link.silent(now, s.cfg.PongTimeout) {
-			return s.lose(fault(syscall.ETIMEDOUT, "no pong within %v", s.cfg.PongTimeout))
-		}
+		s.window.wrote(n) // before ask, which counts what is written
 		s.ask(end, now, n == 0)
 		if n == 0 && (more || !s.link.queued()) {
 			break
@@ -147,12 +173,12 @@ func (s *Stream) flush(more bool) error {
 			return s.lose(err)
 		}
 		if n > 0 {
-			s.window.wrote(n)
+			s.pace(now, end-start)
 			s.spoke = now
 		}
 	}
 	s.window.tidy()
-	s.held.Store(int64(s.window.held))
+	s.showWindow()
 	return nil
 }
 
@@ -176,11 +202,11 @@ func (s *Stream) writing(start, end int64) {
 	}
 }
 
-// fenced tells whether a gap is next, and the server is one that keeps an
+// blockedByGap tells whether a gap is next, and the server is one that keeps an
 // account of the stream: it hears of the gap in the next handshake, which is
 // made when all that was before has arrived.
-func (s *Stream) fenced() bool {
-	return s.link.known().resumes && (s.window.afterGap() || s.window.base() > s.confirmed)
+func (s *Stream) blockedByGap() bool {
+	return s.link.acks().resumes && (s.window.afterGap() || s.window.base() > s.confirmed)
 }
 
 // ask puts a ping behind what is written next, where one is due: to have
@@ -188,14 +214,18 @@ func (s *Stream) fenced() bool {
 // it sees to it that the pump wakes when one will be. Alone, with nothing to
 // go out behind, a ping waits longer.
 func (s *Stream) ask(end, now int64, alone bool) {
-	l := s.link.known()
-	since := time.Duration(now - l.pingAt.Load())
+	l := s.link.acks()
+	since := time.Duration(now - l.pingAt)
 	idle := s.cfg.PingInterval
 	if l.shared {
 		idle = never
 	}
 	due := idle
-	if unasked := end - l.pinged; unasked > 0 && (s.answering() || !s.deaf(now)) {
+	unasked := end - l.pinged
+	if s.window.textsWritten > l.pingedTexts {
+		unasked++
+	}
+	if unasked > 0 && (!s.ignoring || now-l.since < int64(ignoreAfter)) {
 		due = ackDelay
 		if alone {
 			due += ackDelay / 2
@@ -208,14 +238,17 @@ func (s *Stream) ask(end, now int64, alone bool) {
 		if s.window.empty() {
 			s.window.release() // nothing came for a whole interval
 		}
-		s.link.ping(end, now)
+		s.link.ping(end, s.window.textsWritten, now)
 		since = 0
 		due = idle
 	}
-	if s.answering() && l.unanswered() {
-		due = min(due, since+s.cfg.PongTimeout)
-	}
 	due -= since
+	switch {
+	case s.acksKnown:
+		due = min(due, s.link.silenceDue(now, s.cfg.PongTimeout))
+	case !s.ignoresPings(now):
+		due = min(due, ignoreAfter/2)
+	}
 	if speech := &s.cfg.Speech; speech.IdleText != "" && !s.parting {
 		silent := time.Duration(now - s.spoke)
 		if silent >= speech.IdleInterval && s.window.waiting == 0 {
@@ -227,23 +260,22 @@ func (s *Stream) ask(end, now int64, alone bool) {
 	s.wakeAfter(now, due)
 }
 
-// answering tells whether this is a server that answers pings: it has, on this
-// connection or one before, or it said what it holds. One that is not known to
-// may never acknowledge anything.
-func (s *Stream) answering() bool {
-	l := s.link.known()
-	return s.answers.Load() || l.resumes || l.acked.Load() >= 0
-}
-
-// deaf tells whether the server is taken for one that answers no pings: it has
-// answered none, though one was sent deafAfter ago, and everything since has
-// left.
-func (s *Stream) deaf(now int64) bool {
-	l := s.link.known()
-	if !l.deaf && l.unanswered() && time.Duration(now-max(l.asked, s.spoke)) >= deafAfter && s.link.drained() {
-		l.deaf = true
+// ignoresPings tells whether the server is taken for one that answers no pings
+// and so may never acknowledge anything: it has neither answered one nor said
+// what it holds, and one was sent ignoreAfter ago that has arrived there.
+func (s *Stream) ignoresPings(now int64) bool {
+	if s.acksKnown || s.ignoring || s.link == nil {
+		return s.ignoring
 	}
-	return l.deaf
+	at, pending := s.link.acks().oldestPing()
+	if !pending || time.Duration(now-at) < ignoreAfter || !s.link.pingArrived() {
+		return false
+	}
+	s.ignoring = true
+	if s.lane == nil {
+		s.cfg.Warn("the server has answered no ping for a second: what has arrived is not known before an orderly end (a recording server of the chips' vendors stores nothing without wire=mux)")
+	}
+	return true
 }
 
 // never is a time that no stream sees the end of.

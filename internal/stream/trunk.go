@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"msprecord/internal/doorbell"
+	"msprecord/internal/host"
 )
 
 // A trunk is one connection of the mux wire, made again where it is lost, that
@@ -19,6 +20,7 @@ import (
 type trunk struct {
 	key    string
 	lanes  map[string]*lane // by NAME; under trunks.mu
+	joins  int              // how many there have been; under trunks.mu
 	dialer *dialer
 	waker  *doorbell.Waker
 	ctx    context.Context // ends when there are no lanes, or no hope
@@ -41,9 +43,10 @@ type trunk struct {
 
 // An ask is what a ping asked for one lane.
 type ask struct {
-	seq    int64
-	lane   *lane
-	offset int64
+	seq     int64
+	lane    *lane
+	laneSeq uint32 // of the lane's own ping
+	offset  int64
 }
 
 // trunks are those that have lanes.
@@ -55,7 +58,8 @@ var trunks = struct {
 // join adds the lane to the trunk that it can share, or to one of its own.
 // What decides how a connection is made is part of what must agree.
 func (l *lane) join(shared *url.URL, cfg Config) error {
-	key := fmt.Sprintf("%s %+v %v %v %v", shared, cfg.Access, cfg.PingInterval, cfg.PongTimeout, cfg.MaxOffline)
+	key := fmt.Sprintf("%s %+v %v %v %v %v %v %v %v", shared, cfg.Access, cfg.PingInterval, cfg.PongTimeout,
+		cfg.MaxOffline, cfg.BackoffFirst, cfg.BackoffLongest, cfg.FinalCodes, cfg.Later)
 	trunks.mu.Lock()
 	defer trunks.mu.Unlock()
 	t := trunks.byKey[key]
@@ -65,13 +69,14 @@ func (l *lane) join(shared *url.URL, cfg Config) error {
 			return err
 		}
 		trunks.byKey[key] = t
-		go t.run()
+		defer func() { go t.run() }() // with a lane to ask for headers
 	}
 	if t.lanes[l.name] != nil {
-		return fmt.Errorf("another session sends %s over the connection to %s: give each a name of its own: %w", l.name, shared.Redacted(), syscall.EBUSY)
+		return fmt.Errorf("another session sends %s over the connection to %s: give each a name of its own: %w", l.name, ShowURL(shared.String()), syscall.EBUSY)
 	}
 	t.lanes[l.name] = l
-	l.trunk = t
+	l.trunk, l.joined = t, t.joins
+	t.joins++
 	return nil
 }
 
@@ -81,11 +86,14 @@ func newTrunk(key string, shared *url.URL, cfg Config) (*trunk, error) {
 		return nil, err
 	}
 	t := &trunk{key: key, lanes: map[string]*lane{}, over: make(chan struct{}), redial: newRedial(nil)}
+	if cfg.Later {
+		t.redial = newRedial(errNotYet)
+	}
 	root := *shared
 	root.Path = "/" // of the wire: the rest of the path is not asked for
 	cfg.URL = &root
 	cfg.Message = t.message
-	cfg.Headers = nil // a shared connection outlives the stream that opened it
+	cfg.Headers = t.headers
 	if t.waker, err = doorbell.New(); err != nil {
 		return nil, err
 	}
@@ -179,8 +187,29 @@ func (t *trunk) message(data []byte, text bool) {
 	}
 }
 
+// headers are those that the stream wants which is on the trunk for the longest
+// of those that are.
+func (t *trunk) headers(ctx context.Context) []string {
+	trunks.mu.Lock()
+	var by *lane
+	for _, l := range t.lanes {
+		if by == nil || l.joined < by.joined {
+			by = l
+		}
+	}
+	trunks.mu.Unlock()
+	if by == nil || by.headers == nil {
+		return t.dialer.cfg.Access.Headers
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(by.ctx, cancel)()
+	return by.headers(ctx)
+}
+
 // run keeps the trunk connected, to its end.
 func (t *trunk) run() {
+	defer host.Guard("ending a shared connection")
 	defer close(t.over)
 	defer t.waker.Close()
 	defer t.cancel()
@@ -189,7 +218,7 @@ func (t *trunk) run() {
 			t.fail(ours(r))
 		}
 	}()
-	l, err := t.dialer.dial()
+	l, err := t.first()
 	for err == nil {
 		t.connected(l)
 		err = t.carry(l)
@@ -197,15 +226,25 @@ func (t *trunk) run() {
 		if err == nil || t.ending() {
 			return
 		}
-		if err = lost(err); final(err) {
+		if err = t.dialer.lost(err); t.dialer.cfg.final(err) {
 			break
 		}
+		t.dialer.ended(l.since, l.acked.Load() >= 0 && len(t.asks) > 0)
 		r := t.disconnected(err)
-		t.dialer.settle(l.since)
 		r.run(t.dialer)
 		l, err = r.link, r.err
 	}
 	t.fail(err)
+}
+
+// first makes the first connection.
+func (t *trunk) first() (*link, error) {
+	r := t.redialling()
+	if !t.dialer.cfg.Later {
+		return t.dialer.dial(t.ctx, r.connecting)
+	}
+	r.run(t.dialer)
+	return r.link, r.err
 }
 
 // connected lets the lanes know that there is a connection.

@@ -71,7 +71,7 @@ func TestAWindowWritesWhatWasPut(t *testing.T) {
 			w.wrote(n)
 			written = end
 		case 3:
-			w.drop(w.base() + int64(dice.IntN(40<<10)))
+			w.drop(w.base()+int64(dice.IntN(40<<10)), 0)
 			if w.base() > written { // given up before it was written
 				written = w.base()
 			}

@@ -34,6 +34,7 @@ func (l *link) writeParts(more bool) (err error) {
 		_ = l.raw.Control(l.measure)
 		l.hold()
 	}
+	size := sizeOfAll(l.parts)
 	l.vector = l.parts // which the write empties
 	if l.plain {
 		if err = l.raw.Write(l.sendNow); err == nil {
@@ -41,6 +42,9 @@ func (l *link) writeParts(more bool) (err error) {
 		}
 	} else {
 		_, err = l.vector.WriteTo(l.net)
+	}
+	if err == nil {
+		l.countWritten(size)
 	}
 	clear(all) // of a link that falls silent, nothing keeps segments alive
 	clear(l.iov)
@@ -51,12 +55,27 @@ func (l *link) writeParts(more bool) (err error) {
 	return err
 }
 
+// countWritten counts the bytes of a write, and notes where the first ping ends.
+func (l *link) countWritten(n int) {
+	total := l.written.Add(int64(n))
+	if l.firstPing.Load() < 0 {
+		if l.rest != nil {
+			total += int64(len(l.rest.buf))
+		}
+		l.firstPing.Store(total)
+	}
+}
+
+func sizeOfAll(parts [][]byte) (n int) {
+	for _, p := range parts {
+		n += len(p)
+	}
+	return n
+}
+
 // hold moves what does not fill a TCP segment from the end of l.parts to l.rest.
 func (l *link) hold() {
-	total := 0
-	for _, p := range l.parts {
-		total += len(p)
-	}
+	total := sizeOfAll(l.parts)
 	n := total % max(l.mss, 1)
 	if n == 0 || n == total {
 		return

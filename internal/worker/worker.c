@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "../doorbell/doorbell.h"
+#include "../host/host.h"
 #include "thread.h"
 
 /* Go's runtime ends the process when it cannot make a thread, so a worker is
@@ -47,28 +48,6 @@ static void *work(void *arg)
     return NULL;
 }
 
-static void *wait_for(void *lock)
-{
-    pthread_mutex_lock(lock);
-    pthread_mutex_unlock(lock);
-    return NULL;
-}
-
-/* Returns 0 where HEADROOM more threads can live at once, or an errno. */
-static int try_headroom(void)
-{
-    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    pthread_t threads[HEADROOM];
-    int n = 0, rc = 0;
-    pthread_mutex_lock(&gate);
-    while (n < HEADROOM && (rc = msp_thread_start(&threads[n], wait_for, &gate)) == 0)
-        n++;
-    pthread_mutex_unlock(&gate);
-    while (n > 0)
-        pthread_join(threads[--n], NULL);
-    return rc;
-}
-
 int msp_worker_new(struct msp_worker **out, uint32_t bell)
 {
     struct msp_worker *w = calloc(1, sizeof(*w));
@@ -77,7 +56,7 @@ int msp_worker_new(struct msp_worker **out, uint32_t bell)
     w->bell = bell;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
-    int rc = try_headroom();
+    int rc = msp_host_try_threads(HEADROOM);
     if (!rc)
         rc = msp_thread_start(NULL, work, w);
     if (rc) {

@@ -333,8 +333,9 @@ static const struct row {
              "from|no live ring|ringbuffer_create|PRIuPTR"),
     REGISTER("ringbuffer://handle={dead}", "null://", "from|no live ring|ringbuffer_create"),
     REGISTER("null://", "rbuf://handle={dead}", "to|no live ring"),
-    REGISTER("ringbuffer://handle={ring}", "ringbuffer://handle={ring}", "to|are the same"),
-    REGISTER("rbuf://handle={ring}", "ringbuffer://handle={ring}", "to|are the same"),
+    REGISTER("ringbuffer://handle={ring}", "ringbuffer://handle={ring}",
+             "from|and to|are the same"),
+    REGISTER("rbuf://handle={ring}", "ringbuffer://handle={ring}", "from|and to|are the same"),
     START("ringbuffer://handle={ring}", "null://", -EBUSY, "record_start|source|another session"),
 
     /* Memory. */
@@ -351,6 +352,8 @@ static const struct row {
              "from|address=99999999999999999999"),
     REGISTER("mem://address=0xffffffffffffffff&size=10", "null://", "from|beyond any memory"),
     REGISTER("mem://address={data}&size=0xffffffffffffffff", "null://", "from|beyond any memory"),
+    REGISTER("mem://address={data}&size=10", "mem://address={data}&size=10",
+             "from|and to|overlap in memory"),
     START("mem://address={unmapped}&size=10", "null://", -EFAULT,
           "record_start|source|{unmapped}|PRIuPTR"),
     START("mem://address={none}&size=10", "null://", -EFAULT, "source|{none}|PRIuPTR"),
@@ -374,8 +377,8 @@ static const struct row {
     REGISTER("file:///dev/zero", "null://", "from|not a regular file"),
     REGISTER("file://{fifo}", "null://", "from|not a regular file"),
     REGISTER("null://", "file://", "to|path is missing"),
-    REGISTER("file://{file}", "file://{file}", "to|are the same"),
-    REGISTER("file://{file}", "sdbuffer://handle={link}", "to|are the same"),
+    REGISTER("file://{file}", "file://{file}", "from|and to|are the same"),
+    REGISTER("file://{file}", "sdbuffer://handle={link}", "from|and to|are the same"),
     START("null://", "file://{dir}/none/a", -ENOENT, "record_start|{dir}/none/a|no such file"),
     START("null://", "file://{dir}", -EISDIR, "record_start|{dir}|is a directory"),
 
@@ -405,7 +408,10 @@ static const struct row {
     /* Options. */
     OPTION("volume", "11", -ENOENT, "record_set_option|volume|no such option|README"),
     OPTION("", "11", -ENOENT, "no such option"),
-    OPTION("STOP_TIMEOUT", "11", -ENOENT, "no such option"),
+    OPTION("STOP_TIMEOUT", "11", -ENOENT, "no such option|did you mean stop_timeout"),
+    OPTION("tsl_ca", "/ca.pem", -ENOENT, "tsl_ca|no such option|did you mean tls_ca"),
+    OPTION("on_full", "dropoldest", -EINVAL, "on_full|dropoldest|drop_oldest"),
+    OPTION("header", "Authorization Token", -EINVAL, "header|Name: value"),
     OPTION("stop_timeout", "", -EINVAL, "stop_timeout|milliseconds"),
     OPTION("stop_timeout", "soon", -EINVAL, "stop_timeout|soon|milliseconds"),
     OPTION("stop_timeout", "0", -EINVAL, "stop_timeout|1 to 600000"),

@@ -8,8 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+
+	"msprecord/internal/near"
 )
 
 // Format says what the samples of a stream are. The wire carries none of
@@ -137,6 +140,24 @@ func (f Format) WithQuery(query string) (Format, error) {
 		*field = int(n)
 	}
 	return f, f.Check()
+}
+
+// QueryHint tells of the first key of a query that WithQuery leaves alone and
+// that is near one of ours, "" where there is none. A peer's words in it are
+// quoted and short.
+func QueryHint(query string) string {
+	known := []string{"rate", "channels", "bits"}
+	for pair := range strings.SplitSeq(query, "&") {
+		key, _, _ := strings.Cut(pair, "=")
+		key, err := url.QueryUnescape(key)
+		if err != nil || slices.Contains(known, key) {
+			continue
+		}
+		if meant := near.Name(key, known); meant != "" {
+			return fmt.Sprintf("%.20q in the URL is not used: did you mean %s?", key, meant)
+		}
+	}
+	return ""
 }
 
 // Frame is the size of one sample of every channel.

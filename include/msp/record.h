@@ -123,13 +123,17 @@ void record_set_chunk_size(rec_hdl_t hdl, int chunk_size);
  * Ownership: a ring has one session reading it and one writing it at a time.
  * Threads:   any; blocks while connecting, at most connect_timeout (5 s).
  * Returns:   0; -EALREADY when it runs; -EAGAIN when no thread can be made for
- *            data_ready; -EBUSY when another session uses the ring; else what
+ *            callbacks and files; -EBUSY when another session uses the ring;
+ *            -ENXIO for a FIFO that nobody reads within connect_timeout; else what
  *            opening met (-ECONNREFUSED, -ETIMEDOUT, -EACCES, -EFAULT, ...).
  */
 int record_start(rec_hdl_t hdl);
 
 /* Fixes the end of the stream at what is in the source now, and returns at
- * once; record_stop() then waits for the rest.
+ * once; record_stop() then waits for the rest. The time of stop_timeout begins
+ * here: sessions that are all pre-stopped before the first is stopped take the
+ * time of one, even with no server to be had. Where that time is over when
+ * record_stop() comes, 100 ms are left to it.
  *
  * Ownership: none.
  * Threads:   any, data_ready included.
@@ -142,10 +146,12 @@ int record_pre_stop(rec_hdl_t hdl);
  * ring nor memory is touched: both can be freed at once.
  *
  * Ownership: gives back what the session used.
- * Threads:   any; blocks at most stop_timeout (3 s). Several at once all get
- *            the result.
- * Returns:   0, also when the session does not run; -ETIMEDOUT when bytes had
- *            to be left behind (the message counts them); -EDEADLK inside the
+ * Threads:   any; blocks at most stop_timeout (3 s), and little longer for what
+ *            hangs then. Several at once all get the result.
+ * Returns:   0, also when the session does not run, or was about to start (the
+ *            start gets -ECANCELED); -ETIMEDOUT when bytes had to be left behind
+ *            (the message counts them) or a callback has not returned (the
+ *            message says which; its memory is still in use); -EDEADLK inside the
  *            session's own callback, and the session ends after it; what broke
  *            the session, once, if it had failed.
  */

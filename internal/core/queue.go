@@ -182,7 +182,7 @@ func (q *queue) settle(deadline time.Time) (events int, messages queued, returne
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	halfway := time.Now().Add(time.Until(deadline) / 2)
-	q.await(halfway, func() bool { return !q.busy && len(q.items) == 0 })
+	q.await(notBefore(halfway, releaseEvery), func() bool { return !q.busy && len(q.items) == 0 })
 	for _, i := range q.items {
 		if i.event != nil {
 			events++

@@ -20,6 +20,7 @@ import "C"
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -41,8 +42,9 @@ const (
 )
 
 var (
-	idle  = make(chan *Thread, maxIdle)
-	total atomic.Int64 // threads there are
+	idle   = make(chan *Thread, maxIdle)
+	total  atomic.Int64 // threads there are
+	making sync.Mutex   // held while one is made, so that few more are needed for the check before
 )
 
 // A Thread is a C thread. It belongs to one goroutine between Take and Give.
@@ -71,6 +73,8 @@ func newThread() (*Thread, error) {
 		return nil, err
 	}
 	t := &Thread{waker: w}
+	making.Lock()
+	defer making.Unlock()
 	if errno := C.msp_worker_new(&t.c, C.uint32_t(w.ID)); errno != 0 {
 		w.Close()
 		return nil, syscall.Errno(errno)

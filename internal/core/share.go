@@ -20,7 +20,7 @@ func (r *run) warnOfShare() {
 	if asked+others <= stream.ProcessBound {
 		return
 	}
-	sure := max(stream.ProcessBound-others, 0)
+	sure := max(stream.ProcessBound-others, stream.LeastWindow)
 	r.warn(fmt.Sprintf("replay_bytes is %d, of which %d are sure: all sessions of a process keep %d together, and the others that run may take %d",
 		asked, sure, int64(stream.ProcessBound), others))
 }

@@ -258,8 +258,8 @@ func TestAStreamGoesOnWhereTheProcessHasItsMost(t *testing.T) {
 						}
 					}
 				})
-				windowMemory.Add(processBound) // what other streams hold
-				defer windowMemory.Add(-processBound)
+				windowMemory.Add(ProcessBound) // what other streams hold
+				defer windowMemory.Add(-ProcessBound)
 				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 				defer cancel()
 				cfg := config(t, url)
@@ -285,7 +285,7 @@ func TestAStreamGoesOnWhereTheProcessHasItsMost(t *testing.T) {
 				ws.Load().Close()
 				turn(t, s, "the loss", func() bool { return s.link == nil })
 				send(500_000)
-				if s.Figures().GivenUp == 0 || s.window.memory < leastWindow/2 {
+				if s.Figures().GivenUp == 0 || s.window.memory < LeastWindow/2 {
 					t.Errorf("%d bytes of memory; %+v", s.window.memory, s.Figures())
 				}
 			})

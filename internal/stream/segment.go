@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 )
 
-// processBound is the most memory that all windows of a process may take
+// ProcessBound is the most memory that all windows of a process may take
 // together; past it a window keeps what it has.
-const processBound = 64 << 20
+const ProcessBound = 64 << 20
 
 var windowMemory atomic.Int64
 
@@ -52,7 +52,7 @@ func sizeOf(n int) (size, index int) {
 // process's bound, unless it must be.
 func takeSegment(n int, must bool) *segment {
 	size, index := sizeOf(n)
-	if windowMemory.Add(int64(size)) > processBound && !must {
+	if windowMemory.Add(int64(size)) > ProcessBound && !must {
 		windowMemory.Add(-int64(size))
 		return nil
 	}

@@ -4,9 +4,9 @@ package stream
 
 import "unsafe"
 
-// leastWindow is the memory that each window may have whatever the other
+// LeastWindow is the memory that each window may have whatever the other
 // windows of the process hold, in bytes of segments.
-const leastWindow = 32 << 10
+const LeastWindow = 32 << 10
 
 // messageCost is what a message costs besides its frames: a record, and as much
 // again for the slice that grows.
@@ -92,7 +92,7 @@ func (w *window) place(size int) bool {
 	}
 	s := takeSegment(max(size, min(w.held, mostSegment)), false)
 	if s == nil {
-		s = takeSegment(size, w.memory+size <= leastWindow || w.empty())
+		s = takeSegment(size, w.memory+size <= LeastWindow || w.empty())
 	}
 	if s == nil {
 		return false

@@ -45,6 +45,10 @@ func (f File) Sink(ctx context.Context, timeout time.Duration, w *doorbell.Waker
 	return s, nil
 }
 
+// polledPiece is how many bytes of a FIFO are written between two counts of
+// what it has taken.
+const polledPiece = 16 << 10
+
 // FileSink is a file being written. What was put waits in a buffer of the
 // sink's own until a goroutine has written what was put before: a file that
 // takes nothing holds up its session, and no stop. A FIFO or a terminal is
@@ -147,10 +151,16 @@ func (s *FileSink) writeOut(p []byte) (err error) {
 			err = fmt.Errorf("a fault of the library, please report it: %v: %w", fault, syscall.EIO)
 		}
 	}()
-	if s.polled != nil {
-		n, err := s.polled.Write(p)
+	for s.polled != nil && len(p) > 0 {
+		n, err := s.polled.Write(p[:min(len(p), polledPiece)])
 		s.sent.Add(int64(n))
-		return err
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	if len(p) == 0 {
+		return nil
 	}
 	r := <-fileCall{op: fileWrite, path: s.path, fd: s.fd, buf: p}.start(s.ctx.Done())
 	s.sent.Add(r.done)

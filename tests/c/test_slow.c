@@ -488,6 +488,40 @@ static void the_line_of_a_call_that_failed_outlives_the_process(void)
     CHECK_WORDS(text, "record_register|no scheme");
 }
 
+static void what_waits_to_be_logged_is_written_at_exit(void)
+{
+    int reader = pipe_for_stderr(), ready[2];
+    CHECK_INT(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char zeros[4096] = {0};
+        fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK);
+        while (write(STDERR_FILENO, zeros, sizeof(zeros)) > 0)
+            ;
+        fcntl(STDERR_FILENO, F_SETFL, 0);
+        (void)record_register("nonsense", "null://");
+        (void)!write(ready[1], "", 1);
+        exit(0);
+    }
+    close(STDERR_FILENO); /* then the pipe ends with the child */
+    char byte, text[8192];
+    CHECK_INT(read(ready[0], &byte, 1), 1);
+    size_t kept = 0;
+    for (ssize_t n; (n = read(reader, text + kept, sizeof(text) - 1 - kept)) > 0;) {
+        kept += (size_t)n;
+        if (kept > 4096) { /* only the end is of interest */
+            memmove(text, text + kept - 2048, 2048);
+            kept = 2048;
+        }
+    }
+    text[kept] = '\0';
+    CHECK_INT(waitpid(pid, NULL, 0), pid);
+    const char *line = text; /* after the zeros */
+    while (line < text + kept && !*line)
+        line++;
+    CHECK_WORDS(line, "record_register|no scheme");
+}
+
 /* ---- Outages ------------------------------------------------------------- */
 
 static void offline_sessions_that_end_together_stop_in_the_time_of_one(void)
@@ -568,6 +602,7 @@ int main(int argc, char **argv)
         TEST(a_sink_that_blocks_stops_nothing),
         TEST(a_full_stderr_stops_nothing_and_the_dropped_lines_are_counted),
         TEST(the_line_of_a_call_that_failed_outlives_the_process),
+        TEST(what_waits_to_be_logged_is_written_at_exit),
         TEST(offline_sessions_that_end_together_stop_in_the_time_of_one),
         TEST(refused_bytes_are_told_while_the_server_is_away),
     };

@@ -70,21 +70,22 @@ func (f File) open(ctx context.Context, timeout time.Duration, write bool) fileR
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	var unread error // a FIFO, or a device that is not there
 	for {
 		r := fileCall{op: C.FILE_OPEN, path: f.path, write: write}.wait(ctx)
-		if !errors.Is(r.err, syscall.ENXIO) {
-			return r
-		}
-		select { // a FIFO, or a device that is not there
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			if err := cause(ctx); err != syscall.ETIMEDOUT {
-				r.err = err
-			} else {
-				r.err = fmt.Errorf("nobody has opened it to read within %v (start the reader of a FIFO first, or raise connect_timeout): %w", timeout, r.err)
+		if errors.Is(r.err, syscall.ENXIO) {
+			unread = r.err
+			select {
+			case <-time.After(10 * time.Millisecond):
+				continue
+			case <-ctx.Done():
+				r.err = cause(ctx)
 			}
-			return r
 		}
+		if r.err != nil && unread != nil && ctx.Err() == context.DeadlineExceeded {
+			r.err = fmt.Errorf("nobody has opened it to read within %v (start the reader of a FIFO first, or raise connect_timeout): %w", timeout, unread)
+		}
+		return r
 	}
 }
 

@@ -98,6 +98,7 @@ func grown(p []byte, n int) []byte {
 func (s *Stream) confirm(offset int64) {
 	if offset > s.confirmed && offset <= s.reached {
 		s.confirmed = offset
+		s.trouble = nil
 		s.dialer.resetBackoff()
 		s.delivered.Store(offset - s.gaps.below(offset))
 	}
@@ -151,6 +152,7 @@ func (s *Stream) lose(err error) error {
 	}
 	err = fmt.Errorf("the connection to %s is lost: %w", s.cfg.shown(), s.dialer.lost(err))
 	s.cfg.Down(err)
+	s.trouble = err
 	if s.cfg.final(err) {
 		return err
 	}
@@ -172,7 +174,8 @@ func (s *Stream) Hurry() { s.hurries.Store(true) }
 // pressOn passes Hurry on to the attempts to be connected.
 func (s *Stream) pressOn() {
 	if s.hurries.Load() {
-		s.redial.hurry(s.ctx)
+		s.redial.hurry(s.ctx, !s.pressed)
+		s.pressed = true // what is lost from here on is not dialled without a pause
 	}
 }
 
@@ -208,8 +211,11 @@ func (s *Stream) rejoin() error {
 // broken is the error of a run that was broken off.
 func (s *Stream) broken() error {
 	err := fmt.Errorf("sending to %s: %w", s.cfg.shown(), context.Cause(s.ctx))
-	if s.redial != nil {
+	switch {
+	case s.redial != nil:
 		err = fmt.Errorf("%w (%v)", err, s.redial.lastError())
+	case s.trouble != nil:
+		err = fmt.Errorf("%w (%v)", err, s.trouble)
 	}
 	return err
 }

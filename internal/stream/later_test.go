@@ -85,18 +85,41 @@ func TestHurryEndsWithWhoAskedForIt(t *testing.T) {
 	r.connecting(func() { broken++ })
 	one, cancelOne := context.WithCancel(context.Background())
 	two, cancelTwo := context.WithCancel(context.Background())
-	r.hurry(one)
-	r.hurry(one)
-	if broken != 1 || !r.hurries() {
-		t.Errorf("%d attempts were broken off", broken)
+	r.hurry(one, true)
+	r.hurry(one, true)
+	if hurries, now := r.hurries(); broken != 1 || !hurries || !now {
+		t.Errorf("%d attempts were broken off; %v, %v", broken, hurries, now)
 	}
 	r.connecting(nil)
-	r.hurry(two)
-	if cancelOne(); !r.hurries() {
-		t.Error("the second is forgotten with the first")
+	r.hurry(two, false)
+	cancelOne()
+	if hurries, now := r.hurries(); !hurries || now {
+		t.Error("the second is forgotten with the first, or waits for nothing")
 	}
-	if cancelTwo(); r.hurries() {
+	cancelTwo()
+	if hurries, _ := r.hurries(); hurries {
 		t.Error("hurry outlasts both")
+	}
+}
+
+// A stop does not keep a server busy that ends each connection.
+func TestAHurryHasPauses(t *testing.T) {
+	var dials atomic.Int64
+	srv := script(t, nil, func(conn net.Conn, req *http.Request, _ int) {
+		dials.Add(1)
+		switchProtocols(conn, req, frame(finBit|opClose, "\x03\xf3full")) // 1011
+		io.Copy(io.Discard, conn)
+	})
+	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Second, errors.New("time is up"))
+	defer cancel()
+	cfg := config(t, srv.url)
+	s := open(t, ctx, cfg)
+	put(t, s, make([]byte, 1000))
+	if err := s.Finish(); err == nil || !strings.Contains(err.Error(), `1011 "full"`) {
+		t.Errorf("the reason is missing: %v", err)
+	}
+	if n := dials.Load(); n < 3 || n > 100 {
+		t.Errorf("%d dials in a second", n)
 	}
 }
 

@@ -118,7 +118,7 @@ void record_set_data_release_cb(rec_hdl_t hdl, data_release_func cb, void *arg);
 void record_set_chunk_size(rec_hdl_t hdl, int chunk_size);
 
 /* Opens source and destination and starts streaming. A WebSocket is connected
- * when this returns 0.
+ * when this returns 0, unless the option connect is later.
  *
  * Ownership: a ring has one session reading it and one writing it at a time.
  * Threads:   any; blocks while connecting, at most connect_timeout (5 s).

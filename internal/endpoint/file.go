@@ -18,7 +18,7 @@ import (
 )
 
 // fileBatch is how many bytes are read or written at once.
-const fileBatch = 64 << 10
+const fileBatch = 256 << 10
 
 // File is a path in a URI, taken as it stands: no escapes.
 type File struct{ path string }
@@ -99,7 +99,7 @@ func (f File) Source(ctx context.Context, timeout time.Duration, chunk int) (*Fi
 		_ = closeFile(r.fd, f.path)
 		return nil, err
 	}
-	s := &FileSource{ctx: ctx, path: f.path, fd: r.fd, identity: r.identity, buf: make([]byte, max(chunk, fileBatch))}
+	s := &FileSource{ctx: ctx, path: f.path, fd: r.fd, identity: r.identity, buf: make([]byte, max(int64(chunk), min(r.size+1, fileBatch)))}
 	s.size.Store(r.size)
 	s.end.Store(-1)
 	return s, nil

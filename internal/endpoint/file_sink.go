@@ -96,9 +96,6 @@ func (s *FileSink) await(holds func() bool) error {
 func (s *FileSink) Put(a, b []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if need := len(s.buf) + len(a) + len(b); need > cap(s.buf) {
-		s.buf = append(make([]byte, 0, max(need, fileBatch)), s.buf...)
-	}
 	s.buf = append(append(s.buf, a...), b...)
 	return s.err
 }

@@ -80,6 +80,9 @@ static void stop_leaves_a_fifo_that_nobody_reads(void)
     CHECK_INT(n, 0); /* the session has closed the FIFO */
     CHECK_BYTES(got, (size_t)at, data, (size_t)stats.acked_bytes);
     CHECK_INT(stats.acked_bytes + stats.left_bytes, SIZE);
+    free(got);
+    free(data);
+    close(reader);
     CHECK_INT(record_unregister(hdl), 0);
 }
 

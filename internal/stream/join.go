@@ -133,7 +133,9 @@ func (s *Stream) lose(err error) error {
 	}
 	err = fmt.Errorf("the connection to %s is lost: %w", s.cfg.shown(), s.dialer.lost(err))
 	s.cfg.Down(err)
-	s.trouble = err
+	if s.hurries.Load() {
+		s.trouble = err
+	}
 	if s.cfg.final(err) {
 		return err
 	}

@@ -400,6 +400,11 @@ func TestAMuxConnectionAsksAStreamThatIsOnItForHeaders(t *testing.T) {
 		t.Fatalf("for the first connection, %d and %d times", asked[0].Load(), asked[1].Load())
 	}
 	streams[0].Close()
+	await(t, streams[1], "the server's side of the connection", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.conns) == 1
+	})
 	r.cut()
 	await(t, streams[1], "a reconnect", func() bool { return streams[1].Figures().Reconnects > 0 })
 	if asked[0].Load() != 1 || asked[1].Load() == 0 {

@@ -14,6 +14,8 @@
 #include <signal.h>
 #include <time.h>
 
+#include "../doorbell/doorbell.h"
+
 /* The longest that a session sleeps beside such a ring, in ns. */
 #define SWEEP_EVERY 40000000
 
@@ -68,7 +70,9 @@ static void *sweep(void *unused)
     for (;;) {
         nanosleep(&(struct timespec){.tv_nsec = SWEEP_EVERY}, NULL);
         pthread_mutex_lock(&lock);
-        if (ring_sessions[RING_READER] + ring_sessions[RING_WRITER] == 0) {
+        /* Without its descriptors the library says so to every call, and the
+         * program may take back its rings. */
+        if (ring_sessions[RING_READER] + ring_sessions[RING_WRITER] == 0 || msp_bell_lost()) {
             running = 0;
             pthread_mutex_unlock(&lock);
             return NULL;

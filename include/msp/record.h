@@ -47,10 +47,15 @@
  * Results: 0 is success, a negative errno value is failure, and
  * record_last_error() (record_ext.h) has the sentence that explains it.
  *
+ * Limits: the first record_* call tries for what the library needs: descriptors,
+ * threads, addresses. Where one is short it is -EMFILE, -ENFILE, -EAGAIN or
+ * -ENOMEM (or NULL), and a later call tries again. README.md has the table.
+ *
  * Processes: the library starts its threads at the first record_* call, so
  * fork() and daemon() before that are fine. In a child forked after it every
  * call fails at once (-ENOTSUP or NULL). The library cannot be unloaded:
- * dlclose() leaves it in place.
+ * dlclose() leaves it in place. A program that closes descriptors which it did not
+ * open (closefrom) does so before the first call; after it every call is -EBADF.
  */
 #ifndef MSP_RECORD_H
 #define MSP_RECORD_H

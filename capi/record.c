@@ -53,7 +53,8 @@ static int enter(void)
     if (rc && rc != -ENOTSUP) /* which is for the child to say, whose log it may not be */
         msp_log_line(MSP_LOG_ERROR, last_error);
     if (ignored[0])
-        msp_log_write(MSP_LOG_WARN, "record", "ignored, as Go cannot read it: %s", ignored);
+        msp_log_write(MSP_LOG_WARN, "record", "ignored, as the library cannot run with it: %s",
+                      ignored);
     return rc;
 }
 

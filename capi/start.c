@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "../internal/doorbell/doorbell.h"
@@ -66,13 +65,6 @@ extern struct go_signal go_signals[] __asm__("runtime.sigtable")
 
 /* The runtime's own threads besides those that msp_host_threads() counts. */
 #define THREADS 6
-
-/* The addresses that the runtime reserves, with its threads' stacks. */
-#if UINTPTR_MAX > UINT32_MAX
-#define ADDRESSES (640u << 20)
-#else
-#define ADDRESSES (160u << 20)
-#endif
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* held during a start */
 static int running;                                      /* 1: the runtime was started */
@@ -151,14 +143,12 @@ static int try_all(char *error)
                     DESCRIPTORS);
     if (err)
         return fail(error, err, "no eventfd is to be had (does a seccomp filter forbid it?)");
-    void *space =
-        mmap(NULL, ADDRESSES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (space == MAP_FAILED)
+    int mib = msp_host_try_addresses(THREADS);
+    if (mib)
         return fail(error, ENOMEM,
-                    "%u MiB of addresses, most of them never used, are not to be had (raise ulimit "
-                    "-v; with mlockall, ulimit -l)",
-                    ADDRESSES >> 20);
-    munmap(space, ADDRESSES);
+                    "it needs %d MiB of addresses, most of them never used (raise ulimit -v; with "
+                    "mlockall, ulimit -l)",
+                    mib);
     int threads = msp_host_threads() + THREADS;
     err = msp_host_try_threads(threads);
     if (err)

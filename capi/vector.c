@@ -107,8 +107,25 @@ static int fits(const char *variable)
     return 1;
 }
 
-/* Copies GODEBUG, a list of key=value parted by commas, without what is none
- * and what stops the library's start, and with what the library sets. */
+/* One setting of GODEBUG does not stop the library: an unknown fips140 ends the
+ * process, and fips140=only forbids the SHA-1 of every WebSocket's handshake. */
+static int is_setting(const char *item, size_t n)
+{
+    static const char *const fips[] = {"on", "off", "debug", NULL};
+    char value[8] = "";
+    const char *equals = memchr(item, '=', n);
+    if (!equals || equals == item)
+        return 0;
+    if (!starts_with(item, "fips140="))
+        return 1;
+    size_t size = n - (size_t)(equals + 1 - item);
+    if (size < sizeof(value))
+        memcpy(value, equals + 1, size);
+    return is_one_of(value, fips);
+}
+
+/* Copies GODEBUG, a list of settings parted by commas, without those that will
+ * not do, and with what the library sets. */
 static char *merge_debug(const char *list, char *ignored, size_t size)
 {
     char *merged = malloc(strlen(list) + sizeof("GODEBUG=,") + sizeof(ours));
@@ -117,10 +134,7 @@ static char *merge_debug(const char *list, char *ignored, size_t size)
     char *at = stpcpy(merged, "GODEBUG=");
     for (const char *item = list; *item; item += *item == ',') {
         size_t n = strcspn(item, ",");
-        const char *equals = memchr(item, '=', n);
-        /* fips140: Go checks its own code at start then, which it does not find
-         * in a shared library, and forbids the SHA-1 of every WebSocket. */
-        if (n && (!equals || equals == item || starts_with(item, "fips140=")))
+        if (n && !is_setting(item, n))
             add_word(ignored, size, item, n);
         else if (n && !starts_with(item, "asyncpreemptoff="))
             at += sprintf(at, "%.*s,", (int)n, item);

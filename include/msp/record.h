@@ -47,10 +47,15 @@
  * Results: 0 is success, a negative errno value is failure, and
  * record_last_error() (record_ext.h) has the sentence that explains it.
  *
+ * Limits: the first record_* call tries for what the library needs: descriptors,
+ * threads, addresses. Where one is short it is -EMFILE, -ENFILE, -EAGAIN or
+ * -ENOMEM (or NULL), and a later call tries again. README.md has the table.
+ *
  * Processes: the library starts its threads at the first record_* call, so
  * fork() and daemon() before that are fine. In a child forked after it every
  * call fails at once (-ENOTSUP or NULL). The library cannot be unloaded:
- * dlclose() leaves it in place.
+ * dlclose() leaves it in place. A program that closes descriptors which it did not
+ * open (closefrom) does so before the first call; after it every call is -EBADF.
  */
 #ifndef MSP_RECORD_H
 #define MSP_RECORD_H
@@ -118,7 +123,7 @@ void record_set_data_release_cb(rec_hdl_t hdl, data_release_func cb, void *arg);
 void record_set_chunk_size(rec_hdl_t hdl, int chunk_size);
 
 /* Opens source and destination and starts streaming. A WebSocket is connected
- * when this returns 0.
+ * when this returns 0, unless the option connect is later.
  *
  * Ownership: a ring has one session reading it and one writing it at a time.
  * Threads:   any; blocks while connecting, at most connect_timeout (5 s).

@@ -31,7 +31,9 @@ typedef struct {
     uint32_t state;            /* a record_state_t */
     uint64_t read_bytes;       /* taken from the source */
     uint64_t sent_bytes;       /* handed to the destination, payload only */
-    uint64_t left_bytes;       /* not delivered when the session ended */
+    uint64_t left_bytes;       /* read, and neither known to have arrived nor given up: on their
+                                * way, or left behind once the session has ended; of a file or
+                                * memory then also what was not read */
     uint64_t dropped_bytes;    /* refused by a full ring while the session ran */
     uint32_t ring_length;      /* capacity of the source ring, 0 for other sources */
     uint32_t ring_high_water;  /* most bytes seen waiting in it */

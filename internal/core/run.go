@@ -42,7 +42,6 @@ type run struct {
 	over   atomic.Bool   // the pump is over, or stop has left it behind: who comes first
 	ended  chan struct{} // closed when the pump is over; then err is set
 	err    error
-	left   atomic.Int64
 
 	stopped chan struct{} // closed when stop is over; then stopErr is set
 	stopErr error
@@ -163,7 +162,7 @@ func (r *run) closeSource() error {
 	if r.gauge != nil {
 		watch.remove(r)
 	}
-	r.leave()
+	_ = r.leave()
 	defer r.cancel(nil)
 	if r.source == nil {
 		return nil
@@ -224,38 +223,26 @@ func (r *run) headers(ctx context.Context) []string {
 func (r *run) finish(err error) {
 	r.watchRing()
 	closeErr := r.closeSink() // what arrives counts until here
-	var left, delivered int64
-	fault := guarded(func() error {
-		delivered = r.sink.Delivered()
-		left = r.behind(delivered)
-		return nil
-	})
+	fault := r.leave()
 	closeErr = both(both(closeErr, fault), r.closeSource())
 	if err == nil {
 		err = closeErr
 	}
+	whole := r.last.Left == 0 && r.last.InRing == 0 && fault == nil
+	if err != nil && !(whole && errors.Is(err, errTimeout)) {
+		r.err = logged{leftBehind(err, &r.last)}
+	}
+}
+
+// leftBehind adds to an error what has not arrived.
+func leftBehind(err error, s *Stats) error {
 	switch {
-	case err == nil, errors.Is(err, errTimeout) && left == 0 && fault == nil:
-	case left == 0:
-		r.err = logged{fmt.Errorf("%w: the %d bytes that were read have arrived", err, delivered)}
-	default:
-		r.left.Store(left)
-		r.err = logged{leftBehind(err, left, delivered)}
+	case s.Left == 0 && s.InRing == 0:
+		return fmt.Errorf("%w: the %d bytes that were read have arrived", err, s.Delivered)
+	case s.InRing == 0:
+		return fmt.Errorf("%w: %d bytes are left behind, %d are known to have arrived", err, s.Left, s.Delivered)
 	}
-}
-
-func leftBehind(err error, left, delivered int64) error {
-	return fmt.Errorf("%w: %d bytes are left behind, %d are known to have arrived", err, left, delivered)
-}
-
-// behind is how many bytes of what the source gave or has are not known to
-// have arrived. Only before the source is closed.
-func (r *run) behind(delivered int64) int64 {
-	left := r.source.Remaining() + r.read.Load() - delivered
-	if r.network != nil {
-		left -= r.network.Figures().GivenUp
-	}
-	return max(left, 0)
+	return fmt.Errorf("%w: %d bytes are left behind, %d are known to have arrived, and %d are still in the ring", err, s.Left, s.Delivered, s.InRing)
 }
 
 // end fixes the end of the stream at what is in the source now, and has
@@ -338,11 +325,8 @@ func (r *run) abandon() error {
 		return nil
 	}
 	r.abandoned.Store(true)
-	delivered := r.sink.Delivered()
-	left := r.behind(delivered)
-	r.leave()
-	r.left.Store(left)
-	err := leftBehind(fmt.Errorf("%w, and source or destination hangs", errTimeout), left, delivered)
+	_ = r.leave()
+	err := leftBehind(fmt.Errorf("%w, and source or destination hangs", errTimeout), &r.last)
 	Log(LogError, r.session.name+": "+err.Error())
 	r.session.queue.settle(time.Now())
 	return logged{err}
@@ -361,17 +345,27 @@ func (r *run) release(by Caller) {
 	}
 }
 
-// leave notes what the ends say last; from here on nobody asks them.
-func (r *run) leave() {
+// leave notes what the ends say last; from here on nobody asks them. What a
+// file or memory still has is left as well; what a ring has is still there.
+func (r *run) leave() error {
 	r.ends.Lock()
 	defer r.ends.Unlock()
-	if !r.closed && r.ready.Load() {
-		_ = guarded(func() error {
-			r.ask(&r.last)
-			return nil
-		})
+	if r.closed {
+		return nil
 	}
 	r.closed = true
+	if !r.ready.Load() {
+		return nil
+	}
+	return guarded(func() error {
+		r.ask(&r.last)
+		if n := r.source.Remaining(); r.gauge != nil {
+			r.last.InRing = n
+		} else {
+			r.last.Left += n
+		}
+		return nil
+	})
 }
 
 // fill tells the figures of now, or the last ones.
@@ -387,15 +381,19 @@ func (r *run) fill(s *Stats) {
 	} else {
 		r.ask(s)
 	}
-	s.State, s.Left, s.MessagesDropped = state, r.left.Load(), r.missed.messages.Load()
+	s.State, s.MessagesDropped = state, r.missed.messages.Load()
 }
 
-// ask asks the ends for their figures. The caller holds ends.
+// ask asks the ends for their figures. What was read is looked at last, so that
+// it is no less than what became of it. The caller holds ends, or has them for
+// itself.
 func (r *run) ask(s *Stats) {
-	s.Read, s.Sent, s.Delivered = r.read.Load(), r.sink.Sent(), r.sink.Delivered()
+	s.Sent, s.Delivered = r.sink.Sent(), r.sink.Delivered()
 	if r.network != nil {
 		s.Figures = r.network.Figures()
 	}
+	s.Read = r.read.Load()
+	s.Left = max(s.Read-s.Delivered-s.GivenUp, 0)
 	if r.gauge != nil {
 		s.RingLength, s.RingHighWater, s.Dropped = r.gauge.Ring()
 	}

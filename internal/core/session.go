@@ -318,8 +318,9 @@ func (s *Session) Wait(timeout time.Duration, by Caller) error {
 type Stats struct {
 	State                     State
 	Read, Sent, Delivered     int64
-	Left                      int64
-	stream.Figures            // zero where there is no connection
+	Left                      int64 // read, and neither delivered nor given up
+	InRing                    int64 // at the end: not read from the ring
+	stream.Figures                  // zero where there is no connection
 	Dropped                   uint64
 	RingLength, RingHighWater int
 	MessagesDropped           int64

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct msp_bell msp_bell = {.fd = -1};
+struct msp_bell msp_bell = {.fd = BELL_NOBODY};
 
 void msp_bell_ring(uint32_t id)
 {
@@ -40,10 +40,12 @@ int msp_bell_lost(void)
     struct stat st;
     int fd = __atomic_load_n(&msp_bell.fd, __ATOMIC_SEQ_CST);
     if (fd < 0)
-        return 0;
+        return fd == BELL_LOST;
     int saved = errno;
     int lost = fstat(fd, &st) != 0 || (uint64_t)st.st_dev != msp_bell.device ||
                (uint64_t)st.st_ino != msp_bell.inode;
     errno = saved;
+    if (lost)
+        __atomic_store_n(&msp_bell.fd, BELL_LOST, __ATOMIC_SEQ_CST);
     return lost;
 }

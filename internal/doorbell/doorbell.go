@@ -48,7 +48,7 @@ func New() (*Waker, error) {
 	host.KeepStandard() // whoever makes one opens more after it
 	mu.Lock()
 	defer mu.Unlock()
-	if atomic.LoadInt32((*int32)(&C.msp_bell.fd)) < 0 {
+	if atomic.LoadInt32((*int32)(&C.msp_bell.fd)) == C.BELL_NOBODY {
 		if err := listen(); err != nil {
 			return nil, err
 		}

@@ -12,11 +12,14 @@
 #define BELL_WORDS (BELL_IDS / 32u)
 #define BELL_GROUPS (BELL_WORDS / 32u)
 
+#define BELL_NOBODY (-1) /* listens yet, or in this child */
+#define BELL_LOST (-2)   /* the program has closed the eventfd */
+
 struct msp_bell {
     uint32_t groups[BELL_GROUPS]; /* bit g/32 of group: a word of it has bits */
     uint32_t words[BELL_WORDS];   /* bit id: wake that one */
     uint32_t rung;                /* 1: the eventfd is already written */
-    int32_t fd;                   /* the eventfd, -1 while nobody listens */
+    int32_t fd;                   /* the eventfd, BELL_NOBODY or BELL_LOST */
     uint64_t device, inode;       /* of it, as fstat tells them */
 };
 
@@ -30,7 +33,7 @@ void msp_bell_ring(uint32_t id);
 void msp_bell_listen(int fd);
 
 /* Returns 1 where somebody has closed that eventfd, or put another file in its
- * place. */
+ * place, which nothing is written to from then on. */
 int msp_bell_lost(void);
 
 #endif

@@ -9,7 +9,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* More of them bring a library that sends bytes nothing. */
@@ -95,7 +98,47 @@ int msp_host_processors(void)
     return n < MOST_PROCESSORS ? n : MOST_PROCESSORS;
 }
 
+static int short_of_addresses;
+
 int msp_host_threads(void)
 {
-    return msp_host_processors() + MSP_HOST_SPARE;
+    return short_of_addresses ? 0 : msp_host_processors() + MSP_HOST_SPARE;
+}
+
+/* Of Go's runtime itself, as measured; and of a thread besides its stack, where
+ * the C library gives each an arena for malloc. */
+#if UINTPTR_MAX > UINT32_MAX
+#define RUNTIME_MIB 1280u
+#define ARENA_MIB 64u
+#else
+#define RUNTIME_MIB 64u
+#define ARENA_MIB 1u
+#endif
+
+/* Returns the MiB that the runtime with so many threads wants, 0 where they are
+ * to be had. */
+static int missing(int threads)
+{
+    pthread_attr_t attr;
+    size_t stack = 8u << 20;
+    if (pthread_attr_init(&attr) == 0) {
+        (void)pthread_attr_getstacksize(&attr, &stack);
+        pthread_attr_destroy(&attr);
+    }
+    size_t mib = RUNTIME_MIB + (size_t)threads * (ARENA_MIB + (stack >> 20));
+    if (mib > SIZE_MAX >> 20)
+        return (int)mib;
+    void *space =
+        mmap(NULL, mib << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (space == MAP_FAILED)
+        return (int)mib;
+    munmap(space, mib << 20);
+    return 0;
+}
+
+int msp_host_try_addresses(int threads)
+{
+    short_of_addresses = 0;
+    short_of_addresses = missing(threads + msp_host_threads()) != 0;
+    return short_of_addresses ? missing(threads) : 0;
 }

@@ -25,7 +25,9 @@ func init() {
 	if most := int(C.msp_host_processors()); os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) > most {
 		runtime.GOMAXPROCS(most)
 	}
-	makeThreads(int(C.msp_host_threads()))
+	n := int(C.msp_host_threads())
+	makeThreads(n)
+	unasked = int32(max(0, n-runtime.GOMAXPROCS(0)-4))
 }
 
 // makeThreads has n threads live at once. The runtime keeps them for later.
@@ -53,7 +55,7 @@ var blocking atomic.Int32
 
 // unasked is how many of them the threads that were made ahead are enough for.
 // The rest are for the runtime itself, and for calls that are over soon.
-const unasked = C.MSP_HOST_SPARE - 4
+var unasked int32
 
 // BeginBlocking is called before what may hold a thread for long: a file
 // system's calls, the look-up of a name. It fails where no thread is to be had

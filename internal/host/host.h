@@ -22,8 +22,13 @@ int msp_host_try_threads(int count);
 int msp_host_processors(void);
 
 /* The threads that the Go side makes ahead: one for each of those processors,
- * and MSP_HOST_SPARE for calls that block. */
+ * and MSP_HOST_SPARE for calls that block. None where addresses are short. */
 #define MSP_HOST_SPARE 10
 int msp_host_threads(void);
+
+/* Tries for the addresses that Go's runtime reserves, and for those of so many
+ * threads besides the ones made ahead. Where that is too much it does without
+ * the latter. Returns the MiB that are missing at the least, 0 for none. */
+int msp_host_try_addresses(int threads);
 
 #endif

@@ -55,7 +55,7 @@ void ring_refused(const dev_ringbuf_t *rb, uint32_t n)
 void ring_after_fork(void)
 {
     __atomic_store_n(&ring_parked, 0, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&msp_bell.fd, -1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&msp_bell.fd, BELL_NOBODY, __ATOMIC_SEQ_CST);
 }
 
 /* Keeps what a session compares the struct with, whose memory may be another
@@ -74,7 +74,7 @@ static void end_slot(struct ring_state *s)
     __atomic_store_n(&s->ending, 1, __ATOMIC_SEQ_CST);
     while ((__atomic_load_n(&s->users[RING_READER], __ATOMIC_SEQ_CST) ||
             __atomic_load_n(&s->users[RING_WRITER], __ATOMIC_SEQ_CST)) &&
-           __atomic_load_n(&msp_bell.fd, __ATOMIC_SEQ_CST) >= 0)
+           __atomic_load_n(&msp_bell.fd, __ATOMIC_SEQ_CST) != BELL_NOBODY)
         nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
     __atomic_store_n(&s->dropped_before, __atomic_load_n(&s->dropped, __ATOMIC_SEQ_CST),
                      __ATOMIC_SEQ_CST);

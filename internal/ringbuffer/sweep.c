@@ -81,7 +81,9 @@ static void *sweep(void *unused)
     for (;;) {
         nanosleep(&(struct timespec){.tv_nsec = SWEEP_EVERY}, NULL);
         pthread_mutex_lock(&lock);
-        if (ring_sessions[RING_READER] + ring_sessions[RING_WRITER] == 0) {
+        /* Without its descriptors the library says so to every call, and the
+         * program may take back its rings. */
+        if (ring_sessions[RING_READER] + ring_sessions[RING_WRITER] == 0 || msp_bell_lost()) {
             running = 0;
             pthread_mutex_unlock(&lock);
             return NULL;

@@ -270,3 +270,46 @@ func TestAViewAllocatesNothingPerChunk(t *testing.T) {
 		t.Fatalf("%v allocations a chunk", n)
 	}
 }
+
+func TestAViewThatWasReleasedTouchesNothing(t *testing.T) {
+	r := ringtest.New(t, 11)
+	v, err := ringbuffer.Claim(r.Address(), ringbuffer.ReadSide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Write([]byte("bytes"))
+	if a, _, _, err := v.Spans(5, nil); err != nil || len(a) != 5 {
+		t.Fatalf("Spans = %q, %v", a, err)
+	}
+	released := make(chan struct{})
+	go func() {
+		v.Release()
+		close(released)
+	}()
+	select {
+	case <-released:
+		t.Fatal("Release returned while bytes of the ring were handed out")
+	case <-time.After(50 * time.Millisecond):
+	}
+	v.Untake()
+	<-released
+	if _, err := v.WriteEdge(); !errors.Is(err, syscall.ENODEV) {
+		t.Errorf("WriteEdge: %v", err)
+	}
+	if _, err := v.Left(nil); !errors.Is(err, syscall.ENODEV) {
+		t.Errorf("Left: %v", err)
+	}
+	if _, _, _, err := v.Spans(5, nil); !errors.Is(err, syscall.ENODEV) {
+		t.Errorf("Spans: %v", err)
+	}
+	if _, err := v.Room(); !errors.Is(err, syscall.ENODEV) {
+		t.Errorf("Room: %v", err)
+	}
+	if v.Park(newWaker(t)) {
+		t.Error("Park says that it sleeps")
+	}
+	again := claim(t, r, ringbuffer.ReadSide) // the side is free
+	if got := take(t, again, 5, nil); string(got) != "bytes" {
+		t.Errorf("the next session gets %q", got)
+	}
+}

@@ -88,7 +88,7 @@ func CheckHeader(line string) error {
 	case slices.Contains(ownHeaders, lower), strings.HasPrefix(lower, "sec-websocket-"), strings.HasPrefix(lower, "record-"):
 		return fmt.Errorf("%s belongs to the handshake, and is the library's to set: %w", name, syscall.EINVAL)
 	case lower == "host" && strings.ContainsAny(strings.TrimSpace(value), " \t/@?#,"):
-		return fmt.Errorf("Host is a host name, and perhaps a port: %w", syscall.EINVAL)
+		return fmt.Errorf("the value of Host is a host name, and perhaps a port: %w", syscall.EINVAL)
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func (d *dialer) shakeHands(ctx context.Context, connecting func(func())) (*link
 	if err != nil {
 		return nil, nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { tcpOf(conn).Close() })
 	defer stop()
 	gorilla := websocket.Dialer{
 		NetDialContext:  func(context.Context, string, string) (net.Conn, error) { return newHeadConn(conn) },
@@ -106,7 +106,9 @@ func (d *dialer) shakeHands(ctx context.Context, connecting func(func())) (*link
 	u.Scheme = "ws" // encrypted or not, conn is
 	ws, resp, err := gorilla.DialContext(ctx, u.String(), header)
 	if resp != nil && resp.StatusCode == http.StatusSwitchingProtocols && !errors.Is(err, websocket.ErrBadHandshake) {
-		err = d.judge(resp)
+		if fault := d.judge(resp); fault != nil {
+			err = fault
+		}
 	}
 	if err != nil {
 		conn.Close()

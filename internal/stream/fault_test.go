@@ -437,7 +437,7 @@ func TestMaxOfflineBoundsTheDialling(t *testing.T) {
 	})
 	way := newFaultyWay(t, url, 0)
 	cfg := faultyConfig(t, way.url())
-	cfg.MaxOffline = 50 * time.Millisecond
+	cfg.MaxOffline = 500 * time.Millisecond // for an attempt or more on a busy machine
 	s := open(t, context.Background(), cfg)
 	way.listen.Close()
 	reset(<-hijack)

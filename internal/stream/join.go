@@ -62,6 +62,7 @@ func (s *Stream) adopt(c carrier) error {
 func (s *Stream) confirm(offset, texts int64) {
 	if offset > s.confirmed && offset <= s.reached {
 		s.confirmed = offset
+		s.trouble = nil
 		s.dialer.resetBackoff()
 		s.delivered.Store(offset - s.gaps.below(offset))
 	}
@@ -132,6 +133,9 @@ func (s *Stream) lose(err error) error {
 	}
 	err = fmt.Errorf("the connection to %s is lost: %w", s.cfg.shown(), s.dialer.lost(err))
 	s.cfg.Down(err)
+	if s.hurries.Load() {
+		s.trouble = err
+	}
 	if s.cfg.final(err) {
 		return err
 	}
@@ -162,7 +166,8 @@ func (s *Stream) Hurry() { s.hurries.Store(true) }
 // pressOn passes Hurry on to the attempts to be connected.
 func (s *Stream) pressOn() {
 	if s.hurries.Load() {
-		s.redial.hurry(s.ctx)
+		s.redial.hurry(s.ctx, !s.pressed)
+		s.pressed = true // what is lost from here on is not dialled without a pause
 	}
 }
 
@@ -198,8 +203,11 @@ func (s *Stream) rejoin() error {
 // broken is the error of a run that was broken off.
 func (s *Stream) broken() error {
 	err := fmt.Errorf("sending to %s: %w", s.cfg.shown(), context.Cause(s.ctx))
-	if s.redial != nil {
+	switch {
+	case s.redial != nil:
 		err = fmt.Errorf("%w (%v)", err, s.redial.lastError())
+	case s.trouble != nil:
+		err = fmt.Errorf("%w (%v)", err, s.trouble)
 	}
 	return err
 }

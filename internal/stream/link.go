@@ -114,12 +114,15 @@ func (l *link) hangUp() {
 	_ = l.tcp().Close()
 }
 
-// tcp is the connection below TLS, if there is any.
-func (l *link) tcp() net.Conn {
-	if t, ok := l.net.(*tls.Conn); ok {
+func (l *link) tcp() net.Conn { return tcpOf(l.net) }
+
+// tcpOf is the connection below TLS, if there is any: TLS has its say at a
+// close, which may take time.
+func tcpOf(conn net.Conn) net.Conn {
+	if t, ok := conn.(*tls.Conn); ok {
 		return t.NetConn()
 	}
-	return l.net
+	return conn
 }
 
 // tell leaves something for the writing goroutine and wakes it.

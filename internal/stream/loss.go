@@ -26,6 +26,9 @@ func (d *dialer) lost(err error) error {
 		if closed.Text != "" {
 			text += fmt.Sprintf(" %q", d.say(closed.Text))
 		}
+		if closed.Code == websocket.CloseMessageTooBig {
+			text += " (set a smaller chunk size)"
+		}
 		return &closeError{closed.Code, fault(syscall.EPIPE, "%s", text)}
 	case errors.As(err, new(*told)):
 		return err

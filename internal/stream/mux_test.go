@@ -383,6 +383,35 @@ func TestMuxIsFair(t *testing.T) {
 	}
 }
 
+func TestAMuxConnectionAsksAStreamThatIsOnItForHeaders(t *testing.T) {
+	r := newRecorder(t)
+	var asked [2]atomic.Int64
+	var streams [2]*Stream
+	for i := range streams {
+		cfg := faultyConfig(t, r.url+fmt.Sprintf("/%d.pcm", i))
+		cfg.Mux = true
+		cfg.Headers = func(context.Context) []string {
+			asked[i].Add(1)
+			return nil
+		}
+		streams[i] = open(t, context.Background(), cfg)
+	}
+	if asked[0].Load() != 1 || asked[1].Load() != 0 {
+		t.Fatalf("for the first connection, %d and %d times", asked[0].Load(), asked[1].Load())
+	}
+	streams[0].Close()
+	await(t, streams[1], "the server's side of the connection", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.conns) == 1
+	})
+	r.cut()
+	await(t, streams[1], "a reconnect", func() bool { return streams[1].Figures().Reconnects > 0 })
+	if asked[0].Load() != 1 || asked[1].Load() == 0 {
+		t.Fatalf("for the second connection, %d and %d times", asked[0].Load(), asked[1].Load())
+	}
+}
+
 func TestMuxSaysWhatIsWrong(t *testing.T) {
 	r := newRecorder(t)
 	first := open(t, context.Background(), muxConfig(t, r.url+"/x.pcm"))

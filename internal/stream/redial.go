@@ -23,11 +23,12 @@ type redial struct {
 	link *link
 	err  error // dialling on is of no use
 
-	poke chan struct{} // ends a pause
+	poke chan struct{} // hurry was asked for
 
 	mu       sync.Mutex
 	last     error
 	hurried  []context.Context // hurry was asked for until these end
+	now      bool              // and with an attempt that waits for nothing
 	breakOff func()            // ends an attempt at a TCP connection; nil: none is made
 }
 
@@ -138,7 +139,11 @@ func (r *redial) pause(ctx context.Context, d *dialer, atLeast time.Duration) {
 	begun := time.Now()
 	pause := max(atLeast, rand.N(d.backoff()))
 	for ctx.Err() == nil {
-		if r.hurries() {
+		hurries, now := r.hurries()
+		if now {
+			return
+		}
+		if hurries {
 			pause = min(pause, rand.N(hurriedPause))
 		}
 		timer := time.NewTimer(pause - time.Since(begun))
@@ -147,21 +152,21 @@ func (r *redial) pause(ctx context.Context, d *dialer, atLeast time.Duration) {
 			return
 		case <-ctx.Done():
 		case <-r.poke:
-			pause = 0
 		}
 		timer.Stop()
 	}
 }
 
-// hurry has the next attempt made now, and those after it with short pauses,
-// whatever the server has asked for, until ctx ends. Any goroutine.
-func (r *redial) hurry(ctx context.Context) {
+// hurry has attempts made with short pauses, whatever the server has asked for,
+// until ctx ends, and the next one now where that is true. Any goroutine.
+func (r *redial) hurry(ctx context.Context, now bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if slices.Contains(r.hurried, ctx) {
 		return
 	}
 	r.hurried = append(r.hurried, ctx)
+	r.now = r.now || now
 	if r.breakOff != nil {
 		// Its packet may have been lost, and be sent again in seconds only.
 		r.breakOff()
@@ -172,12 +177,14 @@ func (r *redial) hurry(ctx context.Context) {
 	}
 }
 
-// hurries tells whether somebody still waits who has asked for hurry.
-func (r *redial) hurries() bool {
+// hurries tells whether somebody still waits who has asked for hurry, and once
+// whether the next attempt is to be made now.
+func (r *redial) hurries() (hurries, now bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hurried = slices.DeleteFunc(r.hurried, func(ctx context.Context) bool { return ctx.Err() != nil })
-	return len(r.hurried) > 0
+	now, r.now = r.now, false
+	return len(r.hurried) > 0, now
 }
 
 func (r *redial) connecting(breakOff func()) {

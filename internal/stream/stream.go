@@ -124,6 +124,8 @@ type Stream struct {
 	parting    bool                     // the present link was told that the tail is over
 	until      int64                    // when lingering ends
 	hurries    atomic.Bool              // a stop waits
+	pressed    bool                     // and redial was told so
+	trouble    error                    // why the last connection was lost while a stop waits, if none has got on since
 	closing    bool                     // the present link was sent our close frame
 	ended      bool                     // everything has arrived, and the connection is over
 	unanswered bool                     // a connection ended without an answer to our close, and nothing else tells what has arrived

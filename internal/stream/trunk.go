@@ -187,26 +187,6 @@ func (t *trunk) message(data []byte, text bool) {
 	}
 }
 
-// headers are those that the stream wants which is on the trunk for the longest
-// of those that are.
-func (t *trunk) headers(ctx context.Context) []string {
-	trunks.mu.Lock()
-	var by *lane
-	for _, l := range t.lanes {
-		if by == nil || l.joined < by.joined {
-			by = l
-		}
-	}
-	trunks.mu.Unlock()
-	if by == nil || by.headers == nil {
-		return t.dialer.cfg.Access.Headers
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(by.ctx, cancel)()
-	return by.headers(ctx)
-}
-
 // run keeps the trunk connected, to its end.
 func (t *trunk) run() {
 	defer host.Guard("ending a shared connection")
@@ -235,16 +215,6 @@ func (t *trunk) run() {
 		l, err = r.link, r.err
 	}
 	t.fail(err)
-}
-
-// first makes the first connection.
-func (t *trunk) first() (*link, error) {
-	r := t.redialling()
-	if !t.dialer.cfg.Later {
-		return t.dialer.dial(t.ctx, r.connecting)
-	}
-	r.run(t.dialer)
-	return r.link, r.err
 }
 
 // connected lets the lanes know that there is a connection.

@@ -95,7 +95,7 @@ func asciiHost(host string) (string, error) {
 			return back.Host, nil
 		}
 	}
-	return "", errors.New("the host name has no form in the letters of the DNS: write its punycode, xn--...")
+	return "", errors.New("the host name has no form in the letters of the DNS: write its punycode, which begins with xn--")
 }
 
 // encodeQuery percent-encodes the bytes that may not stand in a query (RFC

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -224,6 +225,65 @@ static void a_signal_that_all_threads_of_the_host_block_waits_for_them(void)
     CHECK_INT(record_unregister(hdl), 0);
     free(data);
     ring_close(&ring);
+}
+
+/* Starts sessions and streams for a while, in which the library's threads work. */
+static void work(struct ring *ring, rec_hdl_t hdl, int ms)
+{
+    static uint8_t data[65536];
+    for (long long end = now_ms() + ms; now_ms() < end;) {
+        ringbuffer_write(&ring->rb, data, sizeof(data));
+        CHECK_INT(record_unregister(session("null://", "null://")), 0);
+    }
+    CHECK_INT(record_stop(hdl), 0);
+}
+
+/* Those that Go's runtime uses, or unblocks on its threads whatever they inherit. */
+static void check_signal_of_the_runtime(int sig, int blocked)
+{
+    of_the_host = 1;
+    msp_log_set_level(MSP_LOG_NONE);
+    struct ring ring;
+    ring_open(&ring, 1 << 20);
+    rec_hdl_t hdl = session(ring_uri(&ring.rb), "null://");
+    CHECK_INT(record_start(hdl), 0);
+    handle(sig, SA_RESTART); /* after first use, as a program may */
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, sig);
+    if (blocked)
+        CHECK_INT(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    struct itimerval often = {{0, 1000}, {0, 1000}};
+    if (sig == SIGPROF)
+        CHECK_INT(setitimer(ITIMER_PROF, &often, NULL), 0);
+    pthread_t sender = 0;
+    if (sig != SIGPROF && blocked)
+        sender = thread_start(send_signals, &sig);
+    work(&ring, hdl, 700);
+    store(&over, 1);
+    if (sender)
+        thread_join(sender);
+    CHECK_INT(load(&elsewhere), 0);
+    sigset_t pending;
+    sigpending(&pending);
+    CHECK_INT(sigismember(&pending, sig), blocked);
+    _exit(0);
+}
+
+static void signals_that_gos_runtime_uses_stay_the_hosts(void)
+{
+    static const int signals[] = {SIGURG, SIGCHLD, SIGPROF};
+    for (size_t i = 0; i < COUNT(signals); i++)
+        for (int blocked = 0; blocked < 2; blocked++) {
+            fflush(NULL);
+            pid_t pid = fork();
+            if (pid == 0)
+                check_signal_of_the_runtime(signals[i], blocked);
+            int end = end_of(pid);
+            if (end)
+                fail(__FILE__, __LINE__, "%s, %s: %d", strsignal(signals[i]),
+                     blocked ? "blocked" : "handled", end);
+        }
 }
 
 static int interrupted;
@@ -662,6 +722,7 @@ int main(int argc, char **argv)
         TEST(handlers_without_onstack_run_on_the_hosts_threads),
         TEST(handlers_with_onstack_run_on_the_hosts_threads),
         TEST(a_signal_that_all_threads_of_the_host_block_waits_for_them),
+        TEST(signals_that_gos_runtime_uses_stay_the_hosts),
         TEST(sigint_arrives_while_main_waits_in_the_library),
         TEST(the_hosts_own_sigsegv_handler_runs),
         TEST(a_fault_of_the_host_still_kills_it),

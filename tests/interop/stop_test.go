@@ -196,16 +196,16 @@ func (s *stopping) judge(stop int, whole bool, least int) {
 	if took < shortest || took > longest {
 		s.t.Errorf("record_stop takes %v, expected %v to %v", took, shortest, longest)
 	}
-	var written, arrived, left, dropped int
-	if _, err := fmt.Sscan(s.line("bytes "), &written, &arrived, &left, &dropped); err != nil {
+	var written, arrived, left, inRing, dropped int
+	if _, err := fmt.Sscan(s.line("bytes "), &written, &arrived, &left, &inRing, &dropped); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Logf("%v; of %d bytes %d arrived, %d are left, %d dropped: %s", took, written, arrived, left, dropped, message)
-	if arrived+left+dropped != written {
-		s.t.Errorf("of %d bytes %d arrived, %d are left behind and %d were dropped", written, arrived, left, dropped)
+	s.t.Logf("%v; of %d bytes %d arrived, %d are left, %d in the ring, %d dropped: %s", took, written, arrived, left, inRing, dropped, message)
+	if arrived+left+inRing+dropped != written {
+		s.t.Errorf("of %d bytes %d arrived, %d are left behind, %d are in the ring and %d were dropped", written, arrived, left, inRing, dropped)
 	}
-	if left < least {
-		s.t.Errorf("%d bytes are left behind, expected %d", left, least)
+	if left+inRing < least {
+		s.t.Errorf("%d bytes are left behind and %d in the ring, expected %d", left, inRing, least)
 	}
 	if words := fmt.Sprintf("%d bytes are left behind", left); stop != 0 && left > 0 && !strings.Contains(message, words) {
 		s.t.Errorf("record_stop does not say %q: %s", words, message)

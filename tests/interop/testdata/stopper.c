@@ -110,8 +110,8 @@ int main(int argc, char **argv)
     printf("stop %d %s\n", rc, record_last_error());
     printf("took %lld\n", took);
     record_stats_t end = stats();
-    printf("bytes %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", written, end.acked_bytes,
-           end.left_bytes, end.dropped_bytes);
+    printf("bytes %" PRIu64 " %" PRIu64 " %" PRIu64 " %d %" PRIu64 "\n", written, end.acked_bytes,
+           end.left_bytes, ringbuffer_available_read_space(&ring), end.dropped_bytes);
     pthread_join(starter, NULL);
     free(storage);
     ringbuffer_destroy(&ring);

@@ -182,6 +182,14 @@ PUBLIC int record_set_dial_cb(rec_hdl_t hdl, record_dial_func cb, void *arg)
     return rc;
 }
 
+PUBLIC int record_send_text(rec_hdl_t hdl, const char *text)
+{
+    int rc = enter();
+    if (!rc)
+        SHORTLY(rc, goRecordSendText(NUMBER(hdl), (char *)text));
+    return rc;
+}
+
 PUBLIC int record_wait(rec_hdl_t hdl, int timeout_ms)
 {
     return at_length(hdl, timeout_ms, goRecordWait);

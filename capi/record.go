@@ -131,6 +131,16 @@ func goRecordSetOption(handle C.uintptr_t, key, value *C.char) C.int {
 	})
 }
 
+//export goRecordSendText
+func goRecordSendText(handle C.uintptr_t, text *C.char) C.int {
+	return with(handle, "record_send_text", func(s *core.Session) error {
+		if text == nil {
+			return fmt.Errorf("text must be a string, not NULL: %w", syscall.EINVAL)
+		}
+		return s.SendText(C.GoString(text))
+	})
+}
+
 //export goRecordStart
 func goRecordStart(call *C.struct_msp_call) { atLength(call, "record_start", (*core.Session).Start) }
 
@@ -194,9 +204,14 @@ func goRecordGetStats(handle C.uintptr_t, out *C.record_stats_t) C.int {
 			given_up_bytes:  C.uint64_t(stats.GivenUp),
 
 			messages_dropped: C.uint64_t(stats.MessagesDropped),
+			online_ms:        C.uint64_t(stats.Since.Milliseconds()),
+			unacked_ms:       C.uint64_t(stats.Oldest.Milliseconds()),
 		}
 		if stats.Answers {
 			filled.acknowledged = 1
+		}
+		if stats.Online {
+			filled.online = 1
 		}
 		C.memcpy(unsafe.Pointer(out), unsafe.Pointer(&filled), C.size_t(filled.size))
 		return nil

@@ -45,6 +45,11 @@ typedef struct {
     uint32_t acknowledged;     /* 1: the server answers pings, and so acknowledges bytes */
     uint64_t given_up_bytes;   /* read, but let go of in an outage, as on_full says */
     uint64_t messages_dropped; /* of the server, for which the message callback was too slow */
+    uint32_t online;           /* 1: there is a connection to the server now */
+    uint32_t reserved;         /* 0 */
+    uint64_t online_ms;        /* for so long there is one, or none; milliseconds */
+    uint64_t unacked_ms;       /* age of the oldest byte that was read and is not known to have
+                                * arrived, since it was read; 0 for none; milliseconds */
 } record_stats_t;
 
 typedef enum {
@@ -153,6 +158,20 @@ int record_set_message_cb(rec_hdl_t hdl, record_message_func cb, void *arg);
  * Returns:   0; -EINVAL for no session; -EBUSY while it runs.
  */
 int record_set_dial_cb(rec_hdl_t hdl, record_dial_func cb, void *arg);
+
+/* Sends a text message (RFC 6455 section 5.6) behind everything that is in the
+ * source now, in its place between the chunks: a word to a speech service, or
+ * metadata. It is kept and sent again as chunks are. For a WebSocket server with
+ * wire=raw.
+ *
+ * Ownership: text is copied; at most 256 KiB wait for their place at once.
+ * Threads:   any; never blocks. The order of calls from several threads is that
+ *            in which the calls return.
+ * Returns:   0; -EINVAL for no session, NULL or text that is not UTF-8;
+ *            -ENOTCONN where the session does not run or is being stopped;
+ *            -ENOTSUP for another destination; -EAGAIN when too much waits.
+ */
+int record_send_text(rec_hdl_t hdl, const char *text);
 
 /* Waits until a finite source is delivered (RECORD_FINISHED). A session that
  * is stopped meanwhile ends the wait too.

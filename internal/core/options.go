@@ -17,7 +17,9 @@ import (
 // Options are what a session can be told by record_set_option or the
 // environment.
 type Options struct {
-	StopTimeout time.Duration
+	StopTimeout  time.Duration
+	MinChunk     int
+	MinChunkWait time.Duration
 	stream.Settings
 }
 
@@ -55,6 +57,15 @@ var OptionTable = []Option{
 	{"replay_bytes", "bytes, 4096 to 1073741824", strconv.Itoa(defaultReplay),
 		"How much is kept until the server has acknowledged it, to be sent again after a lost connection. All sessions of a process together keep at most 64 MiB, and each 32 KiB whatever the others keep; the log tells at the start of one that asks for more than is left.",
 		number(4<<10, 1<<30, func(o *Options, n uint64) { o.ReplayBytes = int(n) })},
+	{"replay_rate", "bytes a second, 0 to 1073741824", "0",
+		"What was kept in an outage is sent no faster than this, for a service that takes audio in real time only; 0 is as fast as it goes. It should be more than the source brings.",
+		number(0, 1<<30, func(o *Options, n uint64) { o.ReplayRate = int(n) })},
+	{"min_chunk", "bytes, 0 to 16777216", "0",
+		"How many bytes of a ring are worth a message: fewer wait for more, save for the last. At most the chunk size.",
+		number(0, maxChunk, func(o *Options, n uint64) { o.MinChunk = int(n) })},
+	{"min_chunk_wait", "milliseconds, 0 to 600000", "0",
+		"How long bytes wait for `min_chunk` at most; 0 is until there are as many.",
+		number(0, 600000, func(o *Options, n uint64) { o.MinChunkWait = time.Duration(n) * time.Millisecond })},
 	{"max_offline", "milliseconds, 0 to 2147483647", "0",
 		"How long a lost server is dialled before the session fails; 0 is for ever.",
 		number(0, math.MaxInt32, func(o *Options, n uint64) { o.MaxOffline = time.Duration(n) * time.Millisecond })},

@@ -24,9 +24,9 @@ type Source interface {
 	Leave()
 	// SetEnd makes what is there now the last of it. Any goroutine.
 	SetEnd()
-	// Park prepares to sleep until the waker is rung; false when bytes came
-	// meanwhile. Unpark takes it back.
-	Park() bool
+	// Park prepares to sleep until the waker is rung; false when there are more
+	// bytes than the caller knows of. Unpark takes it back.
+	Park(have int) bool
 	Unpark()
 	// Remaining is how many bytes are there and not taken. Once the pump has
 	// ended, any goroutine.
@@ -78,7 +78,15 @@ type pump struct {
 	chunk  int
 	looked func() // called after each look at the source
 	read   atomic.Int64
-	noMore atomic.Bool // SetEnd was called: nothing is waited for any more
+	moves  atomic.Int64 // odd while bytes are taken and not yet in read
+	texts  texts
+
+	live     bool          // the source is a ring: more may come
+	minChunk int           // bytes that are worth a message,
+	minWait  time.Duration // and how long fewer wait for more; 0: until the end
+	have     int           // bytes that are there and wait for more
+	short    time.Time     // since when
+	noMore   atomic.Bool   // SetEnd was called: nothing is waited for any more
 
 	abandoned atomic.Bool // stop has returned without it: the source is not touched
 
@@ -122,13 +130,32 @@ func (p *pump) step() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	a, b, err := p.source.Peek(max(room, 1))
+	most, err := p.putTexts(max(room, 1), false)
+	if err != nil {
+		return 0, err
+	}
+	a, b, err := p.source.Peek(most)
 	p.looked()
 	n := len(a) + len(b)
+	if err == nil && n > 0 && p.minChunk > 0 && !p.noMore.Load() {
+		if worth := p.worth(n, most < room); worth < n {
+			p.source.Leave()
+			if n = worth; n == 0 {
+				return 0, nil
+			}
+			a, b, err = p.source.Peek(n)
+		}
+	}
 	switch {
+	case err == io.EOF:
+		if _, err := p.putTexts(0, true); err != nil {
+			return 0, err
+		}
+		return 0, io.EOF
 	case err != nil:
 		return 0, err
 	case n == 0:
+		p.have = 0
 		return 0, nil
 	case room == 0:
 		return 0, fmt.Errorf("the destination is full: give it more room: %w", syscall.ENOSPC)
@@ -144,9 +171,33 @@ func (p *pump) step() (int, error) {
 	if p.abandoned.Load() {
 		return 0, context.Cause(p.ctx)
 	}
+	p.moves.Add(1)
 	p.source.Advance()
 	p.read.Add(int64(n))
+	p.moves.Add(1)
+	p.have = 0
 	return n, nil
+}
+
+// worth is how many of n bytes that are there are sent now, where min_chunk has
+// a word: no message is shorter, unless its bytes have waited for minWait. What
+// lies before a text is sent as it is.
+func (p *pump) worth(n int, beforeText bool) int {
+	rest := n % p.chunk
+	if !p.live || beforeText || rest == 0 || rest >= p.minChunk {
+		return n
+	}
+	if n > rest {
+		return n - rest
+	}
+	now := time.Now()
+	if p.have == 0 {
+		p.short = now
+	}
+	if p.have = n; p.minWait > 0 && now.Sub(p.short) >= p.minWait {
+		return n
+	}
+	return 0
 }
 
 // cut cuts the first n bytes off p, or what there is.
@@ -160,6 +211,10 @@ func cut(p []byte, n int) (first, rest []byte) {
 func (p *pump) wait() {
 	switch {
 	case p.noMore.Load():
+	case p.have > 0 && p.minWait > 0:
+		timer := time.NewTimer(p.minWait - time.Since(p.short))
+		p.park(timer.C)
+		timer.Stop()
 	case p.waiter == nil:
 		p.park(nil)
 	case p.waiter.Busy():
@@ -177,9 +232,9 @@ func (p *pump) wait() {
 	}
 }
 
-// park sleeps until bytes come.
+// park sleeps until more bytes come.
 func (p *pump) park(over <-chan time.Time) {
-	if p.source.Park() {
+	if p.source.Park(p.have) {
 		p.sleep(over)
 		p.source.Unpark()
 	}

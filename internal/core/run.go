@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"msprecord/internal/doorbell"
@@ -100,7 +101,6 @@ func (r *run) open(from, to target) (err error) {
 	if r.source, err = from.source(o); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	o.source = r.source
 	if r.gauge, _ = r.source.(gauge); r.gauge == nil {
 		o.options.OnFull = stream.Hold // a file, or memory, can wait
 	} else if err = watch.add(r); err != nil {
@@ -119,6 +119,10 @@ func (r *run) open(from, to target) (err error) {
 		r.connected("opened")
 	}
 	r.lost = !r.met // with connect=later
+	r.live, r.minChunk, r.minWait = r.gauge != nil, r.options.MinChunk, r.options.MinChunkWait
+	if r.minChunk > r.chunk {
+		return fmt.Errorf("min_chunk=%d is more than a message may have, %d bytes: raise the chunk size: %w", r.minChunk, r.chunk, syscall.EINVAL)
+	}
 	r.ready.Store(true)
 	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"unsafe"
 
 	"msprecord/internal/doorbell"
-	"msprecord/internal/stream"
 	"msprecord/internal/worker"
 )
 

@@ -180,7 +180,7 @@ func (s *FileSource) ask() {
 }
 
 // Park is never reached: a file is there or at its end.
-func (s *FileSource) Park() bool { return false }
+func (s *FileSource) Park(int) bool { return false }
 
 // Unpark has nothing to take back.
 func (s *FileSource) Unpark() {}

@@ -89,8 +89,8 @@ func (s *MemSource) Leave()   {}
 func (s *MemSource) SetEnd() {}
 
 // Park is never reached: memory is there or at its end.
-func (s *MemSource) Park() bool { return false }
-func (s *MemSource) Unpark()    {}
+func (s *MemSource) Park(int) bool { return false }
+func (s *MemSource) Unpark()       {}
 
 // Remaining is how many bytes were not taken. Any goroutine.
 func (s *MemSource) Remaining() int64 { return s.mem.size - s.pos.Load() }

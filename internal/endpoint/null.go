@@ -20,7 +20,7 @@ func (s *NullSource) Peek(int) (a, b []byte, err error) {
 func (s *NullSource) Advance()         {}
 func (s *NullSource) Leave()           {}
 func (s *NullSource) SetEnd()          { s.ended.Store(true) }
-func (s *NullSource) Park() bool       { return true }
+func (s *NullSource) Park(int) bool    { return true }
 func (s *NullSource) Unpark()          {}
 func (s *NullSource) Remaining() int64 { return 0 }
 func (s *NullSource) Close() error     { return nil }

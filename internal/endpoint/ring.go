@@ -92,8 +92,9 @@ func (s *RingSource) SetEnd() {
 	}
 }
 
-// Park prepares to sleep until bytes come; false when they have.
-func (s *RingSource) Park() bool { return s.view.Park(s.waker) }
+// Park prepares to sleep until there are more bytes than have; false when there
+// are.
+func (s *RingSource) Park(have int) bool { return s.view.Park(s.waker, have) }
 
 // Unpark takes Park back.
 func (s *RingSource) Unpark() { s.view.Unpark() }
@@ -174,7 +175,7 @@ func (s *RingSink) Reserve(max int) (int, error) {
 		if s.ctx.Err() != nil {
 			return 0, fmt.Errorf("waiting for room in the destination ring: %w", context.Cause(s.ctx))
 		}
-		if s.view.Park(s.waker) {
+		if s.view.Park(s.waker, 0) {
 			select {
 			case <-s.waker.C:
 			case <-s.ctx.Done():

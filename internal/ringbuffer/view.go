@@ -249,9 +249,10 @@ func (v *View) Write(p []byte) (int, error) {
 }
 
 // Park says that w's owner goes to sleep on this side until the other side
-// moves, and reports false, with nothing parked, when it has moved already or
-// the ring has ended. What wakes it takes the parking back.
-func (v *View) Park(w *doorbell.Waker) bool {
+// moves, and reports false, with nothing parked, when the ring has ended or it
+// has moved already: a reader finds more than have bytes, a writer room. What
+// wakes it takes the parking back.
+func (v *View) Park(w *doorbell.Waker, have int) bool {
 	if v.pin() != nil {
 		return false
 	}
@@ -260,7 +261,7 @@ func (v *View) Park(w *doorbell.Waker) bool {
 	if atomic.SwapUint32((*uint32)(&v.state.parked[v.side]), w.ID+1) == 0 {
 		atomic.AddUint32((*uint32)(&C.ring_parked), 1)
 	}
-	if v.moved() {
+	if v.moved(have) {
 		v.unpark()
 		return false
 	}
@@ -282,10 +283,10 @@ func (v *View) unpark() {
 }
 
 // moved tells whether there is something to do on this side. Only when pinned.
-func (v *View) moved() bool {
+func (v *View) moved(have int) bool {
 	length, _, _, used, err := v.indices()
 	if v.side == ReadSide {
-		return err != nil || used != 0
+		return err != nil || int64(used) > int64(have)
 	}
 	return err != nil || used != length
 }

@@ -104,20 +104,20 @@ func TestASleeperIsWokenByEachSide(t *testing.T) {
 	reader, writer := claim(t, r, ringbuffer.ReadSide), claim(t, r, ringbuffer.WriteSide)
 	w := newWaker(t)
 	for range 1000 {
-		if !reader.Park(w) {
+		if !reader.Park(w, 0) {
 			t.Fatal("an empty ring is nothing to read")
 		}
 		r.Write(make([]byte, 8))
 		woken(t, w)
-		if reader.Park(w) {
+		if reader.Park(w, 0) {
 			t.Fatal("slept beside a full ring")
 		}
-		if !writer.Park(w) {
+		if !writer.Park(w, 0) {
 			t.Fatal("a full ring is no room")
 		}
 		r.Read(make([]byte, 8))
 		woken(t, w)
-		if writer.Park(w) {
+		if writer.Park(w, 0) {
 			t.Fatal("slept beside room")
 		}
 	}
@@ -126,7 +126,7 @@ func TestASleeperIsWokenByEachSide(t *testing.T) {
 func TestAnIndexMovedByHandIsNoticed(t *testing.T) {
 	r := ringtest.New(t, 100)
 	v, w := claim(t, r, ringbuffer.ReadSide), newWaker(t)
-	if !v.Park(w) {
+	if !v.Park(w, 0) {
 		t.Fatal("nothing is there yet")
 	}
 	r.MoveByHand(7)
@@ -163,7 +163,7 @@ func TestTheEndIsWhereTheProducerStood(t *testing.T) {
 func TestDestroyEndsTheViewAndWaitsForACopy(t *testing.T) {
 	r := ringtest.New(t, 16)
 	v, w := claim(t, r, ringbuffer.ReadSide), newWaker(t)
-	if !v.Park(w) {
+	if !v.Park(w, 0) {
 		t.Fatal("nothing is there yet")
 	}
 	r.Write([]byte("abc"))
@@ -190,7 +190,7 @@ func TestDestroyEndsTheViewAndWaitsForACopy(t *testing.T) {
 	if _, _, _, err := v.Spans(3, nil); !errors.Is(err, ringbuffer.ErrDestroyed) {
 		t.Fatalf("Spans of a destroyed ring: %v", err)
 	}
-	if v.Park(w) {
+	if v.Park(w, 0) {
 		t.Fatal("parked on a destroyed ring")
 	}
 }
@@ -264,7 +264,7 @@ func TestAViewAllocatesNothingPerChunk(t *testing.T) {
 			t.Fatal(err)
 		}
 		v.Take()
-		v.Park(w)
+		v.Park(w, 0)
 		v.Unpark()
 	}); n != 0 {
 		t.Fatalf("%v allocations a chunk", n)
@@ -305,7 +305,7 @@ func TestAViewThatWasReleasedTouchesNothing(t *testing.T) {
 	if _, err := v.Room(); !errors.Is(err, syscall.ENODEV) {
 		t.Errorf("Room: %v", err)
 	}
-	if v.Park(newWaker(t)) {
+	if v.Park(newWaker(t), 0) {
 		t.Error("Park says that it sleeps")
 	}
 	again := claim(t, r, ringbuffer.ReadSide) // the side is free

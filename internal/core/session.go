@@ -13,7 +13,6 @@ import (
 	"unsafe"
 
 	"msprecord/internal/doorbell"
-	"msprecord/internal/stream"
 	"msprecord/internal/worker"
 )
 
@@ -312,28 +311,4 @@ func (s *Session) Wait(timeout time.Duration, by Caller) error {
 	case <-over:
 		return fmt.Errorf("the source has not ended within %v: %w", timeout, syscall.ETIMEDOUT)
 	}
-}
-
-// Stats are a session's figures since its last start.
-type Stats struct {
-	State                     State
-	Read, Sent, Delivered     int64
-	Left                      int64 // read, and neither delivered nor given up
-	InRing                    int64 // at the end: not read from the ring
-	stream.Figures                  // zero where there is no connection
-	Dropped                   uint64
-	RingLength, RingHighWater int
-	MessagesDropped           int64
-}
-
-// Stats reads the figures.
-func (s *Session) Stats() Stats {
-	s.mu.Lock()
-	state, r := s.state, s.run
-	s.mu.Unlock()
-	stats := Stats{State: state}
-	if r != nil {
-		r.fill(&stats)
-	}
-	return stats
 }

@@ -114,15 +114,16 @@ func (s *Stream) judgeEnd() error {
 		_ = l.reason(l.readErr) // answers the server's close
 	}
 	s.processAcks()
+	mute := s.closing && !s.acksKnown && !givesReason(l.readErr)
 	switch {
 	case s.complete():
 	case s.closing && !s.acksKnown && l.closeAnswered():
 		s.reached = s.window.next
 		s.confirm(s.window.next, s.window.textsWritten)
-	case s.closing && !s.acksKnown && s.unanswered:
+	case mute && s.unanswered:
 		return s.untold()
 	default:
-		s.unanswered = s.closing && !s.acksKnown
+		s.unanswered = mute
 		return s.lose(l.readErr)
 	}
 	s.ended = true
@@ -151,6 +152,19 @@ func (s *Stream) errSilent() error {
 // untold is the end of a stream whose server acknowledges in no way.
 func (s *Stream) untold() error {
 	return fault(syscall.EPIPE, "%s answers neither pings nor the close: nothing tells what has arrived", s.cfg.shown())
+}
+
+// givesReason tells whether a connection ended with a close frame that says why.
+func givesReason(err error) bool {
+	var closed *websocket.CloseError
+	if !errors.As(err, &closed) {
+		return false
+	}
+	switch closed.Code {
+	case websocket.CloseNormalClosure, websocket.CloseNoStatusReceived, websocket.CloseAbnormalClosure:
+		return false
+	}
+	return true
 }
 
 // closeAnswered tells whether a connection that was sent our close, and whose

@@ -5,8 +5,11 @@ package stream
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +18,8 @@ import (
 
 // A log of what a server has read, over all connections.
 type heardMessages struct {
+	away atomic.Bool // connections are refused
+
 	mu       sync.Mutex
 	messages []string // "binary N" or "text T"; "connection" begins each
 	bytes    int      // of the present connection
@@ -22,7 +27,26 @@ type heardMessages struct {
 	ws       *websocket.Conn
 }
 
-func (h *heardMessages) serve(ws *websocket.Conn) {
+func (h *heardMessages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.away.Load() {
+		http.Error(w, "away", http.StatusServiceUnavailable)
+		return
+	}
+	var upgrader websocket.Upgrader
+	if ws, err := upgrader.Upgrade(w, r, nil); err == nil {
+		defer ws.Close()
+		h.listen(ws)
+	}
+}
+
+// url is where it listens until the test ends.
+func (h *heardMessages) url(t *testing.T) string {
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return "ws" + strings.TrimPrefix(server.URL, "http") + "/x.pcm"
+}
+
+func (h *heardMessages) listen(ws *websocket.Conn) {
 	h.mu.Lock()
 	h.ws, h.bytes = ws, 0
 	h.messages = append(h.messages, "connection")
@@ -50,7 +74,8 @@ func (h *heardMessages) all() string {
 	return strings.Join(h.messages, ", ")
 }
 
-func (h *heardMessages) hangUp() {
+func (h *heardMessages) leave() {
+	h.away.Store(true)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ws.Close()
@@ -58,7 +83,7 @@ func (h *heardMessages) hangUp() {
 
 func TestATextKeepsItsPlaceAndIsSentAgain(t *testing.T) {
 	var heard heardMessages
-	s := open(t, context.Background(), faultyConfig(t, serve(t, heard.serve)))
+	s := open(t, context.Background(), faultyConfig(t, heard.url(t)))
 	text := func(p string) {
 		t.Helper()
 		if err := s.PutText([]byte(p)); err != nil {
@@ -74,11 +99,12 @@ func TestATextKeepsItsPlaceAndIsSentAgain(t *testing.T) {
 	if got, want := heard.all(), "connection, binary 1000, text one, binary 2000, text two"; got != want {
 		t.Fatalf("the server heard %s, not %s", got, want)
 	}
-	heard.hangUp()
+	heard.leave()
 	turn(t, s, "the loss", func() bool { return s.link == nil })
 	text("three")
 	put(t, s, make([]byte, 3000))
 	text("four")
+	heard.away.Store(false)
 	if err := s.Finish(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,14 +115,14 @@ func TestATextKeepsItsPlaceAndIsSentAgain(t *testing.T) {
 
 func TestWhatWasKeptIsSentNoFasterThanReplayRate(t *testing.T) {
 	var heard heardMessages
-	cfg := faultyConfig(t, serve(t, heard.serve))
+	cfg := faultyConfig(t, heard.url(t))
 	cfg.PongTimeout, cfg.ConnectTimeout = 20*time.Second, 20*time.Second
 	const rate, kept, chunk = 80_000, 40_000, 1000
 	cfg.ReplayRate = rate
 	s := open(t, context.Background(), cfg)
 	put(t, s, make([]byte, chunk))
 	turn(t, s, "the first bytes are acknowledged", s.complete)
-	heard.hangUp()
+	heard.leave()
 	turn(t, s, "the loss", func() bool { return s.link == nil })
 	for range kept / chunk {
 		put(t, s, make([]byte, chunk))
@@ -104,6 +130,7 @@ func TestWhatWasKeptIsSentNoFasterThanReplayRate(t *testing.T) {
 	heard.mu.Lock()
 	heard.at = nil
 	heard.mu.Unlock()
+	heard.away.Store(false)
 	turn(t, s, "what was kept has arrived", s.complete)
 	heard.mu.Lock()
 	defer heard.mu.Unlock()

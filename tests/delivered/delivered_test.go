@@ -53,7 +53,7 @@ func TestNeverIsMoreAcknowledgedThanIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	driver := filepath.Join(scratch, "streams")
-	if err := programs.Compile(build, "testdata/streams.c", driver); err != nil {
+	if err := programs.Compile(build, driver, "testdata/streams.c"); err != nil {
 		t.Fatal(err)
 	}
 	first := *seed

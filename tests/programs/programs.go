@@ -55,14 +55,15 @@ func Build(scratch string) (string, error) {
 	return dir, nil
 }
 
-// Compile makes a program of a C source, linked with the library in build.
-func Compile(build, source, program string) error {
+// Compile makes a program of C sources, linked with the library in build.
+func Compile(build, program string, sources ...string) error {
 	cc := os.Getenv("CC")
 	if cc == "" {
 		cc = "gcc"
 	}
-	cmd := exec.Command(cc, "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-I"+filepath.Join(Root, "include"),
-		"-o", program, source, "-pthread", "-L"+build, "-lmsprecord", "-Wl,-rpath,"+build)
+	args := append([]string{"-O1", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE",
+		"-I" + filepath.Join(Root, "include"), "-o", program}, sources...)
+	cmd := exec.Command(cc, append(args, "-pthread", "-L"+build, "-lmsprecord", "-Wl,-rpath,"+build)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w\n%s", cmd, err, out)
 	}

@@ -161,6 +161,14 @@ static void set_options(struct slot *s)
     record_set_chunk_size(s->rec, s->chunk);
 }
 
+/* Empties a ring as its reader. */
+static void empty_ring(dev_ringbuf_t *ring)
+{
+    uint8_t piece[4096];
+    while (ringbuffer_read(ring, piece, sizeof(piece)) > 0)
+        ;
+}
+
 /* Takes what came out at the destination ring; first is what should be there. */
 static void take_from_ring(struct slot *s, uint64_t first)
 {
@@ -294,7 +302,7 @@ static int run_once(struct slot *s, uint64_t *at)
     uint64_t first = s->from == FROM_RING ? *at - s->accepted : 0;
     s->refused = s->taken = 0;
     if (s->to == TO_RING)
-        ringbuffer_create(s->into, into_buffer(s), INTO_RING + 1);
+        empty_ring(s->into);
     hide(s, !plan.meddling && s->from == FROM_RING && s->to != TO_RING && s->to != TO_MEMORY &&
                 chance(s, 12));
     int was_hidden = s->hidden;

@@ -68,6 +68,12 @@ static int for_want(int rc)
            (is_short("memory") && (rc == -ENOMEM || rc == -EAGAIN));
 }
 
+/* Until Go has started, which needs some of each, no call can do anything. */
+static int cannot_start(int rc)
+{
+    return for_want(rc) && strstr(record_last_error(), "the library cannot start") != NULL;
+}
+
 static void judge(const char *name, struct slot *s, int rc, int allowed)
 {
     if (!allowed)
@@ -206,7 +212,7 @@ void call_anything(unsigned *random)
     case 7:
         began = begin_call("record_get_stats of no session");
         rc = record_get_stats((rec_hdl_t)(uintptr_t)(draw(random, 1u << 20) * 4096u + 1), &stats);
-        if (rc != -EINVAL)
+        if (rc != -EINVAL && !cannot_start(rc))
             fail("record_get_stats of no session returned %d", rc);
         break;
     case 8:
@@ -235,6 +241,6 @@ void call_anything(unsigned *random)
     }
     end_call(began, most, rc);
     __atomic_sub_fetch(&slots[slot].visitors, 1, __ATOMIC_SEQ_CST);
-    if (!in(rc, codes))
+    if (!in(rc, codes) && !cannot_start(rc))
         fail("call %u on a session returned %d %s", what, rc, record_last_error());
 }

@@ -27,7 +27,6 @@ type stream struct {
 	kind     string
 	plan     string // its line for the driver
 	keeps    bool   // nothing is given up: on_full is hold
-	late     bool   // its ring is written to while it is stopped
 
 	rc      int
 	message string
@@ -105,7 +104,7 @@ func (r *round) stream(i int, kind string, to receiver) *stream {
 		wire = "mux"
 	}
 	late, pre := r.random.IntN(2), oneOf(r.random, -1, -1, 0, r.random.IntN(100))
-	s.keeps, s.late = onFull == "hold", late == 1
+	s.keeps = onFull == "hold"
 	ring := oneOf(r.random, 4096, 65536, 1<<20)
 	piece := min(16*(1+r.random.IntN(oneOf(r.random, 40, 1000))), ring/2)
 	s.plan = fmt.Sprintln(to.url(s.name), ring+1, oneOf(r.random, 320, 4096, 65536),

@@ -268,13 +268,11 @@ func (s *stream) judge() (faults []string) {
 			fault("not all that was read is acknowledged or given up")
 		}
 	}
-	// left has the ring's bytes up to where the stream was to end, or none.
-	rest := c.accepted - c.acked - c.givenUp - c.left
-	switch counted := c.inRing - rest; {
-	case c.read+c.inRing != c.accepted:
+	if c.read+c.inRing != c.accepted {
 		fault("%d bytes were read or are in the ring", c.read+c.inRing)
-	case counted != 0 && (s.rc == 0 || counted < 0 || rest < 0 || rest > c.accepted-c.before):
-		fault("the accounts are open by %d bytes", counted)
+	}
+	if open := c.accepted - c.acked - c.givenUp - c.left - c.inRing; open != 0 {
+		fault("the accounts are open by %d bytes", open)
 	}
 	if c.dropped < c.refusedBefore || c.dropped > c.refused {
 		fault("the ring refused %d to %d bytes, dropped_bytes are %d", c.refusedBefore, c.refused, c.dropped)

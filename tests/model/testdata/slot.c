@@ -269,14 +269,10 @@ static void check_account(struct slot *s, int rc, uint64_t before_stop, uint64_t
     if (rc == 0 && !get(&s->ended) && t.read_bytes < before_stop)
         fail("record_stop 0, but of %" PRIu64 " bytes %" PRIu64 " were read (slot %d to %s)",
              before_stop, t.read_bytes, s->id, s->to_uri);
-    /* left_bytes has those of the ring up to the stream's end, or none. The end
-     * is that of the session, which may have come before record_stop(). */
-    uint64_t sum = delivered + t.left_bytes;
     int to_the_end = (rc == 0 || rc == -ETIMEDOUT) && !get(&s->ended);
-    if (sum + in_ring != s->accepted &&
-        (sum > s->accepted || sum + in_ring < s->accepted || (sum < before_stop && to_the_end)))
+    if (delivered + t.left_bytes + in_ring != s->accepted)
         fail("record_stop %d: acked %" PRIu64 " + given up %" PRIu64 " + left %" PRIu64
-             ", in the ring %" PRIu64 ", accepted %" PRIu64 " (slot %d to %s)",
+             " + in the ring %" PRIu64 " is not what was accepted, %" PRIu64 " (slot %d to %s)",
              rc, t.acked_bytes, t.given_up_bytes, t.left_bytes, in_ring, s->accepted, s->id,
              s->to_uri);
     if (t.dropped_bytes > s->refused || (t.dropped_bytes < s->refused && to_the_end))

@@ -75,8 +75,9 @@ func (r *run) ask(s *Stats) {
 	if r.network != nil {
 		s.Figures = r.network.Figures()
 	}
-	s.Read = r.read.Load()
-	s.Left = max(s.Read-s.Delivered-s.GivenUp, 0)
+	// The pump counts what it read once the sink has it, which may be ahead.
+	s.Read = max(r.read.Load(), s.Sent, s.Delivered+s.GivenUp)
+	s.Left = s.Read - s.Delivered - s.GivenUp
 	if r.gauge != nil {
 		s.RingLength, s.RingHighWater, s.Dropped = r.gauge.Ring()
 	}

@@ -39,11 +39,12 @@ typedef struct {
     uint32_t ring_high_water;  /* most bytes seen waiting in it */
     uint64_t acked_bytes;      /* of sent_bytes, known to have arrived */
     uint64_t resent_bytes;     /* sent again after a lost connection */
-    uint64_t window_bytes;     /* kept to be sent again, frames and all */
+    uint64_t window_bytes;     /* kept to be sent again, with what keeping them costs */
     uint64_t rtt_us;           /* from the last answered ping to its pong, microseconds */
     uint32_t reconnects;       /* connections made after the first */
     uint32_t acknowledged;     /* 1: the server answers pings, and so acknowledges bytes */
-    uint64_t given_up_bytes;   /* read, but let go of in an outage, as on_full says */
+    uint64_t given_up_bytes;   /* read, but let go of: in an outage, as on_full says, or sent on a
+                                * lost connection to a server that answers no pings */
     uint64_t messages_dropped; /* of the server, for which the message callback was too slow */
     uint32_t online;           /* 1: there is a connection to the server now */
     uint32_t reserved;         /* 0 */
@@ -57,7 +58,7 @@ typedef enum {
     RECORD_EVENT_DISCONNECTED = 2,
     RECORD_EVENT_FINISHED = 3,
     RECORD_EVENT_ERROR = 4,
-    RECORD_EVENT_OVERFLOW = 5 /* a full ring refused bytes, or on_full let go of some */
+    RECORD_EVENT_OVERFLOW = 5 /* a full ring refused bytes, or some were given up */
 } record_event_type_t;
 
 typedef struct {
@@ -67,7 +68,7 @@ typedef struct {
     uint64_t bytes;      /* OVERFLOW: how many, since the last such event */
     const char *message; /* one sentence, valid during the call */
     uint64_t offset;     /* OVERFLOW: where they are missing in the stream, in bytes from its
-                          * start, if on_full let go of them; UINT64_MAX for a full ring */
+                          * start, if they were given up; UINT64_MAX for a full ring */
 } record_event_t;
 
 /* Hears what happens to a session. Called on a thread of the library, in order,

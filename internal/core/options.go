@@ -197,14 +197,6 @@ func (row Option) apply(o *Options, value string) error {
 	return nil
 }
 
-// shown is a refused value fit for a message: a header may hold a token.
-func (row Option) shown(value string) string {
-	if row.Key == headerKey {
-		return "its value"
-	}
-	return strconv.Quote(value)
-}
-
 // Set sets one option.
 func (o *Options) Set(key, value string) error {
 	for _, row := range OptionTable {

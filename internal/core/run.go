@@ -180,9 +180,12 @@ func (r *run) closeWaiter() {
 	r.waker.Close()
 }
 
-// gaveUp tells of bytes that an outage outlasted.
-func (r *run) gaveUp(offset, length int64) {
+// gaveUp tells of bytes that an outage outlasted, or that nobody knows of.
+func (r *run) gaveUp(offset, length int64, sent bool) {
 	text := fmt.Sprintf("%d bytes from offset %d on were given up, as on_full says", length, offset)
+	if sent {
+		text = fmt.Sprintf("%d bytes from offset %d on were sent on a connection that is lost, to a server that answers no pings, and are no longer kept: nobody knows whether they arrived", length, offset)
+	}
 	r.warn(text)
 	r.tellEvent(Event{Type: Overflow, Bytes: uint64(length), Offset: uint64(offset), Message: text})
 }

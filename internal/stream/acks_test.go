@@ -220,6 +220,12 @@ func TestWhatWasSentToASilentServerIsNotAcknowledgedByTheNext(t *testing.T) {
 		}
 	})
 	cfg := faultyConfig(t, url)
+	var told []hole
+	cfg.Gap = func(offset, length int64, sent bool) {
+		if sent {
+			told = append(told, hole{offset, offset + length})
+		}
+	}
 	s := open(t, context.Background(), cfg)
 	const chunk, total = 4096, 512 << 10
 	for range total / chunk { // eight windows
@@ -233,8 +239,9 @@ func TestWhatWasSentToASilentServerIsNotAcknowledgedByTheNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	if n := s.Delivered(); lost == 0 || n != total-lost {
-		t.Errorf("%d of %d bytes count as delivered, %d were let go of", n, total, lost)
+	want := fmt.Sprint([]hole{{0, lost}})
+	if n := s.Delivered(); lost == 0 || n != total-lost || s.Figures().GivenUp != lost || fmt.Sprint(told) != want {
+		t.Errorf("%d of %d bytes count as delivered, %d were let go of; told %v; %+v", n, total, lost, told, s.Figures())
 	}
 }
 

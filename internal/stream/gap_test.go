@@ -118,7 +118,7 @@ func TestEachGapIsToldWithItsPlace(t *testing.T) {
 			cfg := faultyConfig(t, "ws"+strings.TrimPrefix(h.URL, "http")+"/x.pcm")
 			cfg.OnFull, cfg.PongTimeout, cfg.ConnectTimeout = row.onFull, 20*time.Second, 20*time.Second
 			var told []hole // by this goroutine's calls
-			cfg.Gap = func(offset, length int64) { told = append(told, hole{offset, offset + length}) }
+			cfg.Gap = func(offset, length int64, _ bool) { told = append(told, hole{offset, offset + length}) }
 			s := open(t, context.Background(), cfg)
 			total := 0
 			write := func(n int) {

@@ -2,8 +2,8 @@
 
 package stream
 
-// gaps are the bytes of a stream that are not sent again: given up, or let go
-// of unacknowledged while a server answered no pings.
+// gaps are the bytes of a stream that were given up: not sent, or sent to a
+// server that answers no pings, on a connection that was lost, and not kept.
 type gaps struct {
 	open   []gap // in order, none that ends at or below what has arrived
 	passed int64 // bytes of those that do
@@ -12,29 +12,24 @@ type gaps struct {
 type gap struct {
 	start, end int64 // offsets
 	told       bool  // the app has heard of it
-	unknown    bool  // the bytes were sent, and nobody knows whether they arrived
+	sent       bool  // nobody knows whether the bytes arrived
 }
 
-// add notes that the bytes from start to end, which lie behind all noted
-// before, were given up.
-func (g *gaps) add(start, end int64) {
-	if n := len(g.open); n > 0 && g.open[n-1].end == start && !g.open[n-1].told {
-		g.open[n-1].end = end
-		return
-	}
-	g.open = append(g.open, gap{start: start, end: end})
-}
-
-// addUnknown notes that the bytes from start to end, but for those noted
-// before, were sent and are not known to have arrived. It returns how many.
-func (g *gaps) addUnknown(start, end int64) int64 {
-	if n := len(g.open); n > 0 {
+// add notes that the bytes from start to end, but for those noted before, were
+// given up. It returns how many.
+func (g *gaps) add(start, end int64, sent bool) int64 {
+	n := len(g.open)
+	if n > 0 {
 		start = max(start, g.open[n-1].end)
 	}
-	if start >= end {
+	switch {
+	case start >= end:
 		return 0
+	case n > 0 && g.open[n-1].end == start && !g.open[n-1].told && g.open[n-1].sent == sent:
+		g.open[n-1].end = end
+	default:
+		g.open = append(g.open, gap{start: start, end: end, sent: sent})
 	}
-	g.open = append(g.open, gap{start: start, end: end, told: true, unknown: true})
 	return end - start
 }
 
@@ -43,9 +38,7 @@ func (g *gaps) addUnknown(start, end int64) int64 {
 func (g *gaps) fill(offset int64) (n int64) {
 	for len(g.open) > 0 && g.open[0].start < offset {
 		first := &g.open[0]
-		if !first.unknown {
-			n += min(first.end, offset) - first.start
-		}
+		n += min(first.end, offset) - first.start
 		first.start = min(first.end, offset)
 		if first.start == first.end {
 			g.open = g.open[1:]
@@ -55,11 +48,11 @@ func (g *gaps) fill(offset int64) (n int64) {
 }
 
 // tell calls hear for each that the app has not heard of.
-func (g *gaps) tell(hear func(offset, length int64)) {
+func (g *gaps) tell(hear func(offset, length int64, sent bool)) {
 	for i := range g.open {
 		if was := &g.open[i]; !was.told {
 			was.told = true
-			hear(was.start, was.end-was.start)
+			hear(was.start, was.end-was.start, was.sent)
 		}
 	}
 }

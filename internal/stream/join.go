@@ -127,7 +127,9 @@ func (s *Stream) lose(err error) error {
 	owes := s.acksKnown && s.confirmed < s.reached
 	s.link, s.parting, s.closing = nil, false, false
 	s.connectedAt.Store(-clock())
-	s.noteUnknown()
+	// What is not acknowledged and no longer kept was sent to a server that
+	// answers no pings: nobody will know whether it arrived.
+	s.dropped.Add(s.gaps.add(s.confirmed, s.window.base(), true))
 	if s.ctx.Err() != nil {
 		return s.broken()
 	}
@@ -148,15 +150,6 @@ func (s *Stream) lose(err error) error {
 	}
 	s.pressOn()
 	return nil
-}
-
-// noteUnknown notes the bytes that a lost connection leaves unacknowledged and
-// that are not kept to be sent again.
-func (s *Stream) noteUnknown() {
-	if n := s.gaps.addUnknown(s.confirmed, s.window.base()); n > 0 {
-		s.unknown.Add(n)
-		s.cfg.Warn(fmt.Sprintf("%d bytes were sent on the lost connection to a server that answers no pings, and are no longer kept: whether they arrived is not known", n))
-	}
 }
 
 // Hurry has the stream dial without long pauses from now on, where it is

@@ -91,8 +91,7 @@ func (s *Stream) keep() {
 
 // recordGap notes bytes that were given up.
 func (s *Stream) recordGap(start, end int64) {
-	s.gaps.add(start, end)
-	s.dropped.Add(end - start)
+	s.dropped.Add(s.gaps.add(start, end, false))
 }
 
 // Put takes a chunk as one binary message; Reserve has made the room.

@@ -77,11 +77,11 @@ const (
 
 // Events hear what happens to a stream.
 type Events struct {
-	Up      func(text string)            // a connection stands
-	Down    func(err error)              // it is lost
-	Gap     func(offset, length int64)   // bytes were given up
-	Warn    func(text string)            // something a user should know
-	Message func(data []byte, text bool) // the server said something; nil: nobody listens
+	Up      func(text string)                     // a connection stands
+	Down    func(err error)                       // it is lost
+	Gap     func(offset, length int64, sent bool) // bytes were given up; sent: they may have arrived all the same
+	Warn    func(text string)                     // something a user should know
+	Message func(data []byte, text bool)          // the server said something; nil: nobody listens
 }
 
 // Speech is what services expect besides the audio.
@@ -141,7 +141,6 @@ type Stream struct {
 	delivered   atomic.Int64 // bytes known to have arrived
 	resent      atomic.Int64 // bytes
 	dropped     atomic.Int64 // bytes that were given up
-	unknown     atomic.Int64 // bytes that were sent, and are neither kept nor known to have arrived
 	held        atomic.Int64 // bytes in the window, as it counts them
 	oldest      atomic.Int64 // when the oldest message in it was put, 0: it is empty
 	reconnects  atomic.Int64
@@ -217,7 +216,7 @@ func (s *Stream) Sent() int64 { return s.sent.Load() }
 // Delivered is how many payload bytes are known to have arrived. Any goroutine.
 func (s *Stream) Delivered() int64 {
 	n := s.delivered.Load()
-	if a := s.recent.Load(); a != nil && s.dropped.Load() == 0 && s.unknown.Load() == 0 {
+	if a := s.recent.Load(); a != nil && s.dropped.Load() == 0 {
 		n = max(n, min(a.acked.Load(), s.sent.Load())) // nobody may have looked at it yet
 	}
 	return n

@@ -49,7 +49,7 @@ func config(t testing.TB, url string) Config {
 			ConnectTimeout: 5 * time.Second, PingInterval: 10 * time.Second, PongTimeout: 10 * time.Second,
 			ReplayBytes: 1 << 20, BackoffFirst: 250 * time.Millisecond, BackoffLongest: 30 * time.Second,
 		},
-		Events: Events{Up: func(string) {}, Down: func(error) {}, Gap: func(int64, int64) {}, Warn: func(string) {}},
+		Events: Events{Up: func(string) {}, Down: func(error) {}, Gap: func(int64, int64, bool) {}, Warn: func(string) {}},
 	}
 }
 

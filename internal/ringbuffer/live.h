@@ -23,7 +23,7 @@ struct ring_state {
     /* Bytes that producers were refused, of all rings that were in this slot, and
      * what that was when the last one that ended here ended. */
     uint64_t dropped __attribute__((aligned(8))), dropped_before __attribute__((aligned(8)));
-    uint64_t told; /* of those, what the sweep has told of */
+    uint64_t told;       /* of those, what the sweep has told of */
     uint32_t generation; /* goes up when the ring in this slot ends */
     uint32_t ending;     /* 1 while destroy waits */
     uint32_t users[2];   /* who is inside the ring's memory at this moment, for each side */

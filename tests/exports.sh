@@ -32,6 +32,12 @@ diff "$work/declared" "$work/listed" >&2 ||
 sed 's/$/@@MSPRECORD_1.0/' "$work/listed" | diff - "$work/shown" >&2 ||
     fail "< is in capi/exports.map but not in the library, > the other way round"
 
+# A function that does not start Go first hangs: each is tried in a process of its own.
+grep '^record_' "$work/listed" | while read -r name; do
+    grep -q "{\"$name\", first_$name}" "$root/tests/c/test_host.c" ||
+        fail "tests/c/test_host.c does not try $name as the first call of a process"
+done
+
 soname=$(readelf -d "$lib" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 [ "$soname" = libmsprecord.so.1 ] || fail "the soname is $soname"
 

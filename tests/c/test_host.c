@@ -506,6 +506,9 @@ static void check_forked_child(rec_hdl_t hdl, struct ring *ring)
     REFUSED(record_set_option(hdl, "stop_timeout", "1"));
     REFUSED(record_get_stats(hdl, &stats));
     REFUSED(record_set_event_cb(hdl, NULL, NULL));
+    REFUSED(record_set_message_cb(hdl, NULL, NULL));
+    REFUSED(record_set_dial_cb(hdl, NULL, NULL));
+    REFUSED(record_send_text(hdl, "text"));
     REFUSED(record_wait(hdl, -1));
     CHECK(record_version()[0]);
 
@@ -644,6 +647,9 @@ FIRST(record_last_error, !record_last_error()[0])
 FIRST(record_set_option, record_set_option(NULL, "stop_timeout", "1") == -EINVAL)
 FIRST(record_get_stats, record_get_stats(NULL, NULL) == -EINVAL)
 FIRST(record_set_event_cb, record_set_event_cb(NULL, hear, NULL) == -EINVAL)
+FIRST(record_set_message_cb, record_set_message_cb(NULL, NULL, NULL) == -EINVAL)
+FIRST(record_set_dial_cb, record_set_dial_cb(NULL, NULL, NULL) == -EINVAL)
+FIRST(record_send_text, record_send_text(NULL, "text") == -EINVAL)
 FIRST(record_wait, record_wait(NULL, -1) == -EINVAL)
 
 static const struct test first_calls[] = {
@@ -661,6 +667,9 @@ static const struct test first_calls[] = {
     {"record_set_option", first_record_set_option},
     {"record_get_stats", first_record_get_stats},
     {"record_set_event_cb", first_record_set_event_cb},
+    {"record_set_message_cb", first_record_set_message_cb},
+    {"record_set_dial_cb", first_record_set_dial_cb},
+    {"record_send_text", first_record_send_text},
     {"record_wait", first_record_wait},
 };
 

@@ -217,6 +217,18 @@ static void hear(rec_hdl_t hdl, const record_event_t *event, void *arg)
     {                                                                                              \
         return record_set_event_cb(hdl, hear, NULL);                                               \
     }                                                                                              \
+    static int name##_message(void)                                                                \
+    {                                                                                              \
+        return record_set_message_cb(hdl, NULL, NULL);                                             \
+    }                                                                                              \
+    static int name##_dial(void)                                                                   \
+    {                                                                                              \
+        return record_set_dial_cb(hdl, NULL, NULL);                                                \
+    }                                                                                              \
+    static int name##_text(void)                                                                   \
+    {                                                                                              \
+        return record_send_text(hdl, "text");                                                      \
+    }                                                                                              \
     static int name##_wait(void)                                                                   \
     {                                                                                              \
         return record_wait(hdl, 100);                                                              \
@@ -443,6 +455,9 @@ static const struct row {
         CALL(name##_option, -EINVAL, "record_set_option|no such session"),                         \
         CALL(name##_stats, -EINVAL, "record_get_stats|no such session"),                           \
         CALL(name##_event, -EINVAL, "record_set_event_cb|no such session"),                        \
+        CALL(name##_message, -EINVAL, "record_set_message_cb|no such session"),                    \
+        CALL(name##_dial, -EINVAL, "record_set_dial_cb|no such session"),                          \
+        CALL(name##_text, -EINVAL, "record_send_text|no such session"),                            \
         CALL(name##_wait, -EINVAL, "record_wait|no such session")
     NO_SESSION(no),
     NO_SESSION(stale),

@@ -6,36 +6,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
 	"syscall"
 	"testing"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"msprecord/internal/memory/memorytest"
 )
-
-// pages maps n pages of which the last cannot be touched.
-func pages(t *testing.T, n int) []byte {
-	t.Helper()
-	size := os.Getpagesize()
-	m, err := unix.Mmap(-1, 0, n*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Munmap(m) })
-	if err := unix.Mprotect(m[(n-1)*size:], unix.PROT_NONE); err != nil {
-		t.Fatal(err)
-	}
-	return m[:(n-1)*size]
-}
-
-func addressOf(p []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(p))) }
-
-func fill(p []byte) {
-	for i := range p {
-		p[i] = byte(i * 31 >> 3)
-	}
-}
 
 // drain reads a source to its end in pieces of chunk bytes.
 func drain(t *testing.T, s interface {
@@ -58,9 +33,9 @@ func drain(t *testing.T, s interface {
 }
 
 func TestMemoryIsASourceOnceAndADestinationUntilFull(t *testing.T) {
-	m := pages(t, 3)
-	fill(m)
-	mem, err := NewMem(uint64(addressOf(m)), uint64(len(m)))
+	m := memorytest.Pages(t, 3)
+	memorytest.Fill(m)
+	mem, err := NewMem(uint64(memorytest.AddressOf(m)), uint64(len(m)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,8 +70,8 @@ func TestMemoryIsASourceOnceAndADestinationUntilFull(t *testing.T) {
 }
 
 func TestMemoryThatIsNotThereIsAnError(t *testing.T) {
-	m := pages(t, 2)
-	good := uint64(addressOf(m))
+	m := memorytest.Pages(t, 2)
+	good := uint64(memorytest.AddressOf(m))
 	for _, row := range []struct{ address, size uint64 }{
 		{1, 1}, {good, uint64(len(m)) + 1}, {good + uint64(len(m)), 1}, {1 << 63, 10},
 	} {

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"msprecord/internal/doorbell"
+
+	"msprecord/internal/memory/memorytest"
 )
 
 const wait = 10 * time.Second
@@ -45,7 +47,7 @@ func TestAFileIsReadToItsEndAndWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := make([]byte, 3*fileBatch+17)
-	fill(want)
+	memorytest.Fill(want)
 	for at := 0; at < len(want); at += 1000 {
 		if _, err := sink.Reserve(1000); err != nil {
 			t.Fatal(err)

@@ -5,7 +5,6 @@ package stream
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -92,83 +91,6 @@ func TestASecondPingWithoutAnAnswerIsNoticed(t *testing.T) {
 	}
 }
 
-// What a server does when it has read so many bytes of a stream that ends.
-type ending struct {
-	name     string
-	pongs    bool // it answers the pings of what it has read
-	close    []byte
-	answers  bool // it reads everything, and answers the close
-	complete bool // everything counts as delivered
-}
-
-func TestOnlyWhatCoversAByteAcknowledgesIt(t *testing.T) {
-	code := func(n int) []byte { return websocket.FormatCloseMessage(n, "") }
-	for _, row := range []ending{
-		{"pongs, then a close with 1000", true, code(1000), false, false},
-		{"pongs, then a close with 1001", true, code(1001), false, false},
-		{"pongs, then a close without a code", true, []byte{}, false, false},
-		{"pongs, then an end of the TCP stream", true, nil, false, false},
-		{"pongs to the end", true, nil, true, true},
-		{"no pongs, a close with 1000 of its own", false, code(1000), false, false},
-		{"no pongs, a close with 1001 of its own", false, code(1001), false, false},
-		{"no pongs, an end of the TCP stream", false, nil, false, false},
-		{"no pongs, an answer to the close", false, nil, true, true},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			const total, read = 1 << 20, 300_000
-			var has atomic.Int64
-			stopping := make(chan struct{})
-			var accepted atomic.Int32
-			url := serve(t, func(ws *websocket.Conn) {
-				if accepted.Add(1) > 1 {
-					return // it does not come back in good order
-				}
-				if !row.pongs {
-					ws.SetPingHandler(func(string) error { return nil })
-				}
-				for row.answers || has.Load() < read {
-					_, p, err := ws.ReadMessage() // which answers a close
-					if err != nil {
-						return
-					}
-					has.Add(int64(len(p)))
-				}
-				<-stopping
-				if row.close != nil {
-					_ = ws.WriteControl(websocket.CloseMessage, row.close, time.Now().Add(time.Second))
-				}
-				if row.close == nil { // an end in good order, whatever is unread: not a reset
-					_ = ws.NetConn().(*net.TCPConn).CloseWrite()
-					time.Sleep(50 * time.Millisecond)
-				}
-			})
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-			defer cancel()
-			cfg := config(t, url)
-			cfg.ReplayBytes = 4 << 20
-			s := open(t, ctx, cfg)
-			for range total / 4096 {
-				put(t, s, make([]byte, 4096))
-			}
-			// Not Flush: the server reads only part of it, and a write may wait.
-			turn(t, s, "the server has read its part", func() bool { return has.Load() >= read })
-			time.AfterFunc(100*time.Millisecond, func() { close(stopping) }) // while the end waits
-			err := s.Finish()
-			s.Close()
-			switch n := s.Delivered(); {
-			case n > has.Load():
-				t.Errorf("%d bytes count as delivered, the server read %d (%v)", n, has.Load(), err)
-			case row.complete && (err != nil || n != total):
-				t.Errorf("%d bytes of %d count as delivered: %v", n, total, err)
-			case !row.complete && err == nil:
-				t.Errorf("the end is a success with %d bytes of %d read", has.Load(), total)
-			case !row.complete && !row.pongs && n != 0:
-				t.Errorf("%d bytes count as delivered at a server that said nothing of them", n)
-			}
-		})
-	}
-}
-
 func TestAServerThatAnswersNoPingsHoldsNobodyBack(t *testing.T) {
 	url := serve(t, func(ws *websocket.Conn) {
 		ws.SetPingHandler(func(string) error { return nil })
@@ -200,48 +122,6 @@ func TestAServerThatAnswersNoPingsHoldsNobodyBack(t *testing.T) {
 	}
 	if !strings.Contains(warned, "wire=mux") || s.Figures().Answers {
 		t.Errorf("the warning is %q; %+v", warned, s.Figures())
-	}
-}
-
-// Bytes that were let go of without an acknowledgement, on a connection that
-// was lost, never count as delivered.
-func TestWhatWasSentToASilentServerIsNotAcknowledgedByTheNext(t *testing.T) {
-	var connections atomic.Int32
-	first := make(chan *websocket.Conn, 1)
-	url := serve(t, func(ws *websocket.Conn) {
-		if connections.Add(1) == 1 {
-			ws.SetPingHandler(func(string) error { return nil })
-			first <- ws
-		}
-		for {
-			if _, _, err := ws.ReadMessage(); err != nil {
-				return
-			}
-		}
-	})
-	cfg := faultyConfig(t, url)
-	var told []hole
-	cfg.Gap = func(offset, length int64, sent bool) {
-		if sent {
-			told = append(told, hole{offset, offset + length})
-		}
-	}
-	s := open(t, context.Background(), cfg)
-	const chunk, total = 4096, 512 << 10
-	for range total / chunk { // eight windows
-		put(t, s, make([]byte, chunk))
-	}
-	turn(t, s, "everything left", func() bool { return s.window.waiting == 0 })
-	lost := s.window.base()
-	(<-first).Close()
-	turn(t, s, "a new connection", func() bool { return s.Figures().Reconnects == 1 && s.link != nil })
-	if err := s.Finish(); err != nil {
-		t.Fatal(err)
-	}
-	s.Close()
-	want := fmt.Sprint([]hole{{0, lost}})
-	if n := s.Delivered(); lost == 0 || n != total-lost || s.Figures().GivenUp != lost || fmt.Sprint(told) != want {
-		t.Errorf("%d of %d bytes count as delivered, %d were let go of; told %v; %+v", n, total, lost, told, s.Figures())
 	}
 }
 

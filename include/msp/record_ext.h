@@ -150,8 +150,8 @@ int record_set_event_cb(rec_hdl_t hdl, record_event_func cb, void *arg);
  */
 int record_set_message_cb(rec_hdl_t hdl, record_message_func cb, void *arg);
 
-/* Sets what comes before each dial; NULL removes it. Not called with wire=mux,
- * where sessions share a connection, which keeps the headers it began with.
+/* Sets what comes before each dial; NULL removes it. With wire=mux, where
+ * sessions share a connection, that of the session which has shared it longest.
  *
  * Ownership: arg stays the caller's, in use until record_stop() has returned,
  *            and after a record_start() that failed until cb has returned.

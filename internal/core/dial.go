@@ -9,14 +9,20 @@ import (
 	"msprecord/internal/worker"
 )
 
-// callDial runs the program's dial callback and returns when it has returned,
-// or when ctx ends; then the callback goes on, and the next waits for it. It
-// has its own turn beside the queue: an event callback that blocks must not
-// keep the session offline.
-func (s *Session) callDial(ctx context.Context, dial func(*worker.Thread)) {
+// callDial runs the program's dial callback for a run, unless that is over, and
+// returns when it has returned, or when ctx ends; then the callback goes on, and
+// the next waits for it. It has its own turn beside the queue: an event callback
+// that blocks must not keep the session offline.
+func (s *Session) callDial(ctx, run context.Context, dial func(*worker.Thread)) {
 	select {
 	case s.dialing <- struct{}{}:
 	case <-ctx.Done():
+		return
+	}
+	// A shared connection may ask a stream that has just left: stop takes the
+	// same turn after the run is over.
+	if run.Err() != nil {
+		<-s.dialing
 		return
 	}
 	done := make(chan struct{})

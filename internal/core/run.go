@@ -218,7 +218,7 @@ func (r *run) tellEvent(e Event) {
 func (r *run) headers(ctx context.Context) []string {
 	s := r.session
 	if r.callbacks.Dial != nil {
-		s.callDial(ctx, r.callbacks.Dial)
+		s.callDial(ctx, r.ctx, r.callbacks.Dial)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

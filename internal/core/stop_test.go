@@ -260,6 +260,16 @@ func TestADialCallbackThatBlocksIsBounded(t *testing.T) {
 	until(t, "it returns", func() bool { return s.dialReturned(time.Now()) })
 }
 
+func TestNoDialCallbackComesForARunThatIsOver(t *testing.T) {
+	s := register(t, "null://", "null://")
+	run, end := context.WithCancel(context.Background())
+	end()
+	s.callDial(context.Background(), run, func(*worker.Thread) { t.Error("it was called") })
+	if !s.dialReturned(time.Now()) {
+		t.Error("its turn is not over")
+	}
+}
+
 func TestAFaultAtTheEndClosesBothEndsAllTheSame(t *testing.T) {
 	ring := ringtest.New(t, 101)
 	s := register(t, ringURI(ring), "null://")

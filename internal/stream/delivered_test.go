@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -129,5 +130,45 @@ func TestWhatWasSentToASilentServerIsNotAcknowledgedByTheNext(t *testing.T) {
 	want := fmt.Sprint([]hole{{0, lost}})
 	if n := s.Delivered(); lost == 0 || n != total-lost || s.Figures().GivenUp != lost || fmt.Sprint(told) != want {
 		t.Errorf("%d of %d bytes count as delivered, %d were let go of; told %v; %+v", n, total, lost, told, s.Figures())
+	}
+}
+
+// A server may take its time for pongs, and answer a close at once.
+func TestTheCloseWaitsForTheTailsPong(t *testing.T) {
+	var connections atomic.Int32
+	url := serve(t, func(ws *websocket.Conn) {
+		connections.Add(1)
+		var mu sync.Mutex // gorilla wants one writer at a time
+		ws.SetPingHandler(func(p string) error {
+			time.AfterFunc(300*time.Millisecond, func() {
+				mu.Lock()
+				defer mu.Unlock()
+				_ = ws.WriteControl(websocket.PongMessage, []byte(p), time.Now().Add(time.Second))
+			})
+			return nil
+		})
+		ws.SetCloseHandler(func(code int, _ string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			return ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
+		})
+		for {
+			if _, _, err := ws.ReadMessage(); err != nil {
+				return
+			}
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	s := dial(t, ctx, url)
+	put(t, s, make([]byte, 8192))
+	turn(t, s, "the first pong", func() bool { return s.Figures().Answers })
+	put(t, s, make([]byte, 8192))
+	if err := s.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if s.Delivered() != 16384 || connections.Load() != 1 {
+		t.Errorf("%d bytes delivered, over %d connections", s.Delivered(), connections.Load())
 	}
 }

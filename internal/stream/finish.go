@@ -93,6 +93,9 @@ func (s *Stream) part() error {
 	if s.closing || clock() < s.until {
 		return nil
 	}
+	if s.acksKnown && !s.complete() {
+		return nil // a pong is to come, which a server may send later than the answer to a close
+	}
 	if err := s.link.attend(); err != nil {
 		return nil // the server ended it first, which judgeEnd looks at
 	}

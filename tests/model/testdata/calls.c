@@ -94,6 +94,9 @@ rec_hdl_t call_register(struct slot *s, const char *from, const char *to)
 int call_start(struct slot *s)
 {
     static const int server[] = {0, -ECONNREFUSED, -ETIMEDOUT, -EPROTO, -ECONNRESET, -EBUSY, 1};
+    /* On the mux wire the name is another slot's while that starts too; and a busy
+     * machine may take longer to refuse than CONNECT_MS. */
+    static const int nobody[] = {-ECONNREFUSED, -EBUSY, -ETIMEDOUT, 1};
     static const int meddled[] = {-EALREADY, -ECANCELED, -EINVAL, 1};
     double began = begin_call("record_start");
     int rc = end_call(began, CONNECT_MS, record_start(s->rec));
@@ -105,7 +108,7 @@ int call_start(struct slot *s)
     else if (s->to == TO_SERVER)
         allowed |= in(rc, server);
     else if (s->to == TO_NOBODY)
-        allowed |= rc == -ECONNREFUSED;
+        allowed |= in(rc, nobody);
     else if (s->to == TO_SILENT)
         allowed |= rc == -ETIMEDOUT;
     else

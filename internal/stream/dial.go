@@ -38,6 +38,7 @@ type dialer struct {
 	stream string // Record-Stream; "": the connection is not of one stream
 	tls    *tls.Config
 	kept   atomic.Int64             // the first byte of the stream that can still be sent
+	asking atomic.Bool              // a request is on its way that has told kept
 	epoch  int                      // of the last dial: goes up with each
 	failed atomic.Int64             // attempts since one brought something
 	lines  atomic.Pointer[[]string] // the headers of the last dial
@@ -83,15 +84,17 @@ func (d *dialer) shakeHands(ctx context.Context, connecting func(func())) (*link
 	if err != nil {
 		return nil, nil, err
 	}
+	conn, err := d.connect(ctx, connecting)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Nothing is given up between what the request says and the answer to it.
+	d.asking.Store(true)
 	kept := d.kept.Load()
 	if d.stream != "" {
 		header.Set("Record-Stream", d.stream)
 		header.Set("Record-Offset", strconv.FormatInt(kept, 10))
 		header.Set("Record-Epoch", strconv.Itoa(d.epoch))
-	}
-	conn, err := d.connect(ctx, connecting)
-	if err != nil {
-		return nil, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { tcpOf(conn).Close() })
 	defer stop()

@@ -23,6 +23,7 @@ type hole struct{ start, end int64 }
 // A gapServer keeps what arrives by its place in the stream, and can be away.
 type gapServer struct {
 	resumes bool
+	slow    time.Duration // a handshake takes so long
 
 	mu      sync.Mutex
 	away    bool
@@ -40,6 +41,9 @@ func (srv *gapServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "away", http.StatusServiceUnavailable)
 		return
 	}
+	srv.mu.Unlock()
+	time.Sleep(srv.slow)
+	srv.mu.Lock()
 	header := http.Header{}
 	if srv.resumes {
 		kept, _ := strconv.ParseInt(r.Header.Get("Record-Offset"), 10, 64)
@@ -184,5 +188,47 @@ func TestEachGapIsToldWithItsPlace(t *testing.T) {
 				t.Errorf("gaps %v; given up %d, sent %d, delivered %d of %d", told, f.GivenUp, s.Sent(), s.Delivered(), total)
 			}
 		})
+	}
+}
+
+// More comes in during a handshake than the window has room for: the stream
+// gets on all the same.
+func TestASlowHandshakeDoesNotKeepAStreamAway(t *testing.T) {
+	srv := &gapServer{resumes: true, slow: 100 * time.Millisecond}
+	h := httptest.NewServer(srv)
+	defer h.Close()
+	cfg := faultyConfig(t, "ws"+strings.TrimPrefix(h.URL, "http")+"/x.pcm")
+	cfg.OnFull, cfg.PongTimeout, cfg.ConnectTimeout = DropOldest, 20*time.Second, 20*time.Second
+	cfg.BackoffFirst, cfg.BackoffLongest = 100*time.Millisecond, 30*time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	s := open(t, ctx, cfg)
+	tick := time.NewTicker(2 * time.Millisecond) // 2 MB/s
+	defer tick.Stop()
+	write := func() {
+		t.Helper()
+		if _, err := s.Reserve(4096); err != nil {
+			t.Fatalf("%v; %+v", err, s.Figures())
+		}
+		s.Put(make([]byte, 4096), nil)
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		<-tick.C
+	}
+	for s.Delivered() < 100_000 {
+		write()
+	}
+	srv.leave()
+	for s.Figures().GivenUp < 1_000_000 {
+		write()
+	}
+	srv.comeBack()
+	back := s.Delivered()
+	for s.Delivered() < back+1_000_000 {
+		write()
+	}
+	if n := s.Figures().Reconnects; n > 20 {
+		t.Errorf("%d connections", n)
 	}
 }

@@ -15,6 +15,9 @@ func (s *Stream) adopt(c carrier) error {
 	s.recent.Store(l)
 	s.link, s.parting, s.closing, s.skipping, s.spoke = c, false, false, false, clock()
 	s.connectedAt.Store(l.since)
+	if s.dialer != nil {
+		s.dialer.asking.Store(false)
+	}
 	s.window.rewind()
 	from := s.window.base()
 	s.reached = max(s.reached, from)

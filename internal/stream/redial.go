@@ -39,6 +39,10 @@ var errNotYet = fault(syscall.ENOTCONN, "there was no connection yet")
 // again starts dialling, on a goroutine of its own, because of err.
 func (d *dialer) again(err error) *redial {
 	r := newRedial(err)
+	if errors.Is(err, errGap) { // the server is there
+		d.resetBackoff()
+		r.now = true
+	}
 	go func() {
 		defer d.waker.Wake()
 		defer close(r.done)
@@ -104,6 +108,9 @@ func (r *redial) run(d *dialer) {
 		}
 		d.failed.Add(1)
 		link, err := d.dial(ctx, r.connecting)
+		if err != nil && d.asking.Swap(false) {
+			d.waker.Wake() // who waited to give up bytes may do so now
+		}
 		switch {
 		case err == nil:
 			r.link = link

@@ -69,6 +69,9 @@ func (s *Stream) applyOverflowPolicy(size int) bool {
 	if s.link != nil || s.cfg.OnFull == Hold {
 		return false
 	}
+	if s.cfg.OnFull == DropOldest && s.lane == nil && s.dialer.asking.Load() {
+		return false // the answer is awaited
+	}
 	if s.cfg.OnFull == DropNewest || s.window.empty() {
 		s.skipping = true
 		return true

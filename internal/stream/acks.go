@@ -17,6 +17,7 @@ type pendingPing struct {
 	offset int64 // everything before it was written before the ping,
 	texts  int64 // and so many of the texts
 	at     int64 // when, by clock()
+	end    int64 // bytes that left for the socket, up to its last; 0: it has not left
 }
 
 // An ackState is what a carrier knows of acknowledgement. One goroutine pings,
@@ -67,7 +68,7 @@ func (a *ackState) pend(offset, texts, now int64) uint32 {
 	if n := len(a.pings); n == maxPendingPings {
 		a.pings = a.pings[:n-1] // the oldest tells how long the server has been silent
 	}
-	a.pings = append(a.pings, pendingPing{a.seq, offset, texts, now})
+	a.pings = append(a.pings, pendingPing{a.seq, offset, texts, now, 0})
 	return a.seq
 }
 
@@ -88,12 +89,21 @@ func (a *ackState) settle(seq uint32, offset, now int64) (wake bool) {
 	return a.wakeOnAck.Load()
 }
 
-// oldestPing is when the oldest ping was sent that no pong has settled.
-func (a *ackState) oldestPing() (at int64, pending bool) {
+// oldestPing is the oldest ping that no pong has settled.
+func (a *ackState) oldestPing() (p pendingPing, pending bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.pings) == 0 {
-		return 0, false
+		return pendingPing{}, false
 	}
-	return a.pings[0].at, true
+	return a.pings[0], true
+}
+
+// leave notes that all pings have left, with what was written up to there.
+func (a *ackState) leave(written int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := len(a.pings) - 1; i >= 0 && a.pings[i].end == 0; i-- {
+		a.pings[i].end = written
+	}
 }

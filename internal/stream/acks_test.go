@@ -24,13 +24,13 @@ func TestTheRoundTripIsThatOfThePingThatWasAnswered(t *testing.T) {
 	if rtt := time.Duration(a.rtt.Load()); rtt != 600*time.Millisecond {
 		t.Errorf("%v, want that of the first ping, 600ms", rtt)
 	}
-	if oldest, pending := a.oldestPing(); !pending || oldest != at(500*time.Millisecond) {
+	if oldest, pending := a.oldestPing(); !pending || oldest.at != at(500*time.Millisecond) {
 		t.Errorf("the second ping is not the oldest that waits: %v, %v", oldest, pending)
 	}
 	for range 3 * maxPendingPings {
 		second = a.pend(3000, 0, at(time.Second))
 	}
-	if oldest, _ := a.oldestPing(); oldest != at(500*time.Millisecond) || len(a.pings) > maxPendingPings {
+	if oldest, _ := a.oldestPing(); oldest.at != at(500*time.Millisecond) || len(a.pings) > maxPendingPings {
 		t.Errorf("of %d pings the oldest is from %v", len(a.pings), oldest)
 	}
 	a.settle(second, 3000, at(2*time.Second))
@@ -251,5 +251,81 @@ func TestAConnectionEndsThoughAChildHoldsItsSocket(t *testing.T) {
 	})
 	if n != 0 || err != nil {
 		t.Errorf("the poller is told of %d connections for ever, %v", n, err)
+	}
+}
+
+// A stream moves to another server, which answers no pings.
+func TestAServerThatNoLongerAnswersPingsHoldsNobodyBackForLong(t *testing.T) {
+	var connections, read atomic.Int64
+	first := make(chan *websocket.Conn, 1)
+	url := serve(t, func(ws *websocket.Conn) {
+		n := connections.Add(1)
+		if n == 1 {
+			first <- ws
+		} else {
+			ws.SetPingHandler(func(string) error { return nil })
+		}
+		for {
+			_, p, err := ws.ReadMessage()
+			if err != nil {
+				return
+			}
+			if n > maxMutes+1 {
+				read.Add(int64(len(p)))
+			}
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	cfg := faultyConfig(t, url)
+	cfg.PongTimeout = 300 * time.Millisecond
+	s := open(t, ctx, cfg)
+	put(t, s, make([]byte, 8192))
+	turn(t, s, "the first pong", func() bool { return s.Figures().Answers })
+	(<-first).Close()
+	for read.Load() < 1<<20 {
+		put(t, s, make([]byte, 4096))
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := connections.Load(); n != maxMutes+2 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// Bytes that a hung server's TCP takes are no answer to a ping.
+func TestAServerThatHangsIsNoticedThoughItsTCPTakesBytes(t *testing.T) {
+	hang := make(chan struct{})
+	url := serve(t, func(ws *websocket.Conn) {
+		for {
+			if _, _, err := ws.ReadMessage(); err != nil {
+				return
+			}
+			select {
+			case <-hang:
+				<-t.Context().Done()
+				return
+			default:
+			}
+		}
+	})
+	cfg := config(t, url)
+	cfg.PongTimeout, cfg.PingInterval = time.Second, 100*time.Millisecond
+	lost := false
+	cfg.Down = func(error) { lost = true }
+	s := open(t, context.Background(), cfg)
+	put(t, s, make([]byte, 8192))
+	turn(t, s, "the first pong", func() bool { return s.Figures().Answers })
+	close(hang)
+	begun := time.Now()
+	turn(t, s, "the loss", func() bool {
+		if time.Since(begun) < 10*time.Second {
+			put(t, s, make([]byte, 100)) // the socket takes them
+		}
+		return lost
+	})
+	if took := time.Since(begun); took > 4*time.Second {
+		t.Errorf("the loss was noticed after %v", took)
 	}
 }

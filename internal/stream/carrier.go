@@ -20,8 +20,8 @@ type carrier interface {
 	// write sends pieces of frames, and what is queued behind them. Where more
 	// is to follow at once, the last of it may stay behind, as queued tells.
 	write(pieces [][]byte, more bool) error
-	// pingArrived tells whether the other side's TCP has acknowledged the first
-	// ping of the connection.
+	// pingArrived tells whether the other side's TCP has acknowledged the oldest
+	// ping that no pong has settled.
 	pingArrived() bool
 	// silent tells whether the server is taken for dead.
 	silent(now int64, timeout time.Duration) bool

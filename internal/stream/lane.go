@@ -130,7 +130,7 @@ func (l *lane) attend() error {
 	return t.lost
 }
 
-// pingArrived is about the connection's first ping: a server that has answered
+// pingArrived is about the connection's oldest ping: a server that has answered
 // none of the connection's pings does not answer this stream's.
 func (l *lane) pingArrived() bool {
 	t := l.trunk

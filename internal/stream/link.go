@@ -51,9 +51,9 @@ type link struct {
 	pong   []byte // payload of the last ping of the server, nil when answered
 	closed *websocket.CloseError
 
-	written   atomic.Int64 // bytes that left for the socket
-	firstPing atomic.Int64 // of these, up to the end of the first ping; 0: none left yet
-	progress  progress     // of the other side's TCP, while the server is silent
+	written  atomic.Int64 // bytes that left for the socket
+	pinging  bool         // what is written next has a ping
+	progress progress     // of the other side's TCP, while the server is silent
 
 	inbox    inbox         // of the poller
 	ear      int32         // what it calls the link; 0: it does not hear it
@@ -210,9 +210,7 @@ func (l *link) ping(offset, texts, now int64) {
 	binary.BigEndian.PutUint32(payload[8:], l.check(seq, offset))
 	binary.BigEndian.PutUint32(payload[12:], seq)
 	l.queue(opPing, payload[:])
-	if l.firstPing.Load() == 0 {
-		l.firstPing.Store(-1) // until it is written
-	}
+	l.pinging = true
 }
 
 func (l *link) check(seq uint32, offset int64) uint32 {

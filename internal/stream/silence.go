@@ -8,66 +8,55 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pingArrived tells whether the other side's TCP has the first ping. What TLS
-// adds to the bytes is not counted: there, everything written must have arrived.
+// pingArrived tells whether the other side's TCP has the oldest ping that no
+// pong has settled.
 func (l *link) pingArrived() bool {
-	first := l.firstPing.Load()
-	if l.plain {
-		return first > 0 && l.written.Load()-int64(l.unsent()) >= first
-	}
-	return first > 0 && l.unsent() == 0
+	ping, pending := l.oldestPing()
+	return pending && ping.end > 0 && l.arrived() >= ping.end
 }
 
-// A progress is what is seen of the other side's TCP while its server is silent.
+// arrived is how many bytes the other side's TCP has acknowledged. What TLS adds
+// to them is not known: there it is less until everything has been.
+func (l *link) arrived() int64 { return l.written.Load() - int64(l.unsent()) }
+
+// A progress is what is seen of a silent server's TCP while the ping that it
+// owes an answer to is on its way.
 type progress struct {
-	watched bool   // acked was read since the server was last heard
-	acked   uint64 // bytes that its TCP had acknowledged then
-	at      int64  // when that was last seen to move
+	watched bool
+	arrived int64 // bytes
+	at      int64 // when that was last seen to move
 }
 
 // silent tells whether the server has said nothing for too long after a ping.
-// An answer may be late because the way is slow: bytes that the other side's
-// TCP still acknowledges are a sign of life.
+// The ping may still be on a slow way: then bytes that arrive are a sign of life.
 func (l *link) silent(now int64, timeout time.Duration) bool {
-	at, pending := l.oldestPing()
+	ping, pending := l.oldestPing()
 	p := &l.progress
-	quiet := now - max(at, l.heard.Load(), p.at)
+	quiet := now - max(ping.at, l.heard.Load(), p.at)
 	if !pending || quiet < int64(timeout/2) {
 		p.watched = false
 		return false
 	}
-	if acked := l.tcpAcked(); !p.watched || acked != p.acked {
-		if p.watched {
+	if arrived := l.arrived(); ping.end == 0 || arrived < ping.end {
+		if p.watched && arrived != p.arrived {
 			p.at, quiet = now, 0
 		}
-		p.watched, p.acked = true, acked
+		p.watched, p.arrived = true, arrived
 	}
 	return quiet >= int64(timeout)
 }
 
 // silenceDue is how long to wait before silent has something new to say.
 func (l *link) silenceDue(now int64, timeout time.Duration) time.Duration {
-	at, pending := l.oldestPing()
+	ping, pending := l.oldestPing()
 	if !pending {
 		return never
 	}
-	quiet := time.Duration(now - max(at, l.heard.Load(), l.progress.at))
+	quiet := time.Duration(now - max(ping.at, l.heard.Load(), l.progress.at))
 	if quiet < timeout/2 {
 		return timeout/2 - quiet
 	}
 	return max(timeout-quiet, timeout/16, time.Millisecond)
-}
-
-// tcpAcked is how many bytes the other side's TCP has acknowledged.
-func (l *link) tcpAcked() (n uint64) {
-	if l.raw != nil {
-		_ = l.raw.Control(func(fd uintptr) {
-			if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-				n = info.Bytes_acked
-			}
-		})
-	}
-	return n
 }
 
 // unsent is how many bytes the peer's TCP has not acknowledged.

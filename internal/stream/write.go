@@ -55,14 +55,15 @@ func (l *link) writeParts(more bool) (err error) {
 	return err
 }
 
-// countWritten counts the bytes of a write, and notes where the first ping ends.
+// countWritten counts the bytes of a write, and notes where its pings end.
 func (l *link) countWritten(n int) {
 	total := l.written.Add(int64(n))
-	if l.firstPing.Load() < 0 {
+	if l.pinging {
 		if l.rest != nil {
 			total += int64(len(l.rest.buf))
 		}
-		l.firstPing.Store(total)
+		l.leave(total)
+		l.pinging = false
 	}
 }
 

@@ -18,6 +18,7 @@ var (
 	errStarted   = wrap("the session runs already: call record_stop before starting it again", syscall.EALREADY)
 	errInside    = wrap("called inside the session's own callback: the session ends after it, and record_stop from another thread waits for that", syscall.EDEADLK)
 	errCanceled  = wrap("stopped while it was starting", syscall.ECANCELED)
+	errDialing   = wrap("the dial callback has not returned (its memory is still in use)", syscall.ETIMEDOUT)
 	errTimeout   = wrap("stop_timeout is over", syscall.ETIMEDOUT)
 )
 

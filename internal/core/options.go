@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"msprecord/internal/near"
 	"msprecord/internal/stream"
@@ -112,16 +113,16 @@ var OptionTable = []Option{
 		text(func(o *Options) *string { return &o.Access.Subprotocol })},
 	{"open_text", "text", "",
 		"Sent after connecting, and after each reconnecting.",
-		text(func(o *Options) *string { return &o.Speech.OpenText })},
+		spoken(text(func(o *Options) *string { return &o.Speech.OpenText }))},
 	{"idle_text", "text", "",
 		"Sent whenever there was no audio for `idle_interval`.",
-		text(func(o *Options) *string { return &o.Speech.IdleText })},
+		spoken(text(func(o *Options) *string { return &o.Speech.IdleText }))},
 	{"idle_interval", "milliseconds, 1 to 600000", "5000",
 		"See `idle_text`.",
 		millis(func(o *Options) *time.Duration { return &o.Speech.IdleInterval })},
 	{"close_text", "text, may be empty", "",
 		"Sent after the last audio, before the close.",
-		message(func(o *Options) **string { return &o.Speech.CloseText })},
+		spoken(message(func(o *Options) **string { return &o.Speech.CloseText }))},
 	{"close_binary", "text, may be empty", "",
 		"The same as a binary message.",
 		message(func(o *Options) **string { return &o.Speech.CloseBinary })},
@@ -159,6 +160,12 @@ func text(field func(*Options) *string) func(*Options, string) bool {
 		*field(o) = value
 		return true
 	}
+}
+
+// spoken is for what is sent as a text message, which is UTF-8 (RFC 6455 section
+// 5.6).
+func spoken(set func(*Options, string) bool) func(*Options, string) bool {
+	return func(o *Options, value string) bool { return utf8.ValidString(value) && set(o, value) }
 }
 
 func message(field func(*Options) **string) func(*Options, string) bool {

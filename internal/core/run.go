@@ -123,6 +123,11 @@ func (r *run) open(from, to target) (err error) {
 	if r.minChunk > r.chunk {
 		return fmt.Errorf("min_chunk=%d is more than a message may have, %d bytes: raise the chunk size: %w", r.minChunk, r.chunk, syscall.EINVAL)
 	}
+	if r.live {
+		if length, _, _ := r.gauge.Ring(); r.minChunk > length {
+			return fmt.Errorf("min_chunk=%d is more than the ring can hold, %d bytes: make the ring larger: %w", r.minChunk, length, syscall.EINVAL)
+		}
+	}
 	r.ready.Store(true)
 	return nil
 }

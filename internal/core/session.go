@@ -248,7 +248,11 @@ func (s *Session) Stop(by Caller) error {
 	r := s.run
 	switch s.state {
 	case StateRegistered:
+		deadline := time.Now().Add(s.options.StopTimeout)
 		s.mu.Unlock()
+		if len(s.dialing) > 0 && !s.dialReturned(deadline) { // of a start that failed
+			return errDialing
+		}
 		return nil
 	case StateStarting:
 		r.cancel(errCanceled) // with mu held: start looks for it before the session runs

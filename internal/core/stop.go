@@ -72,7 +72,7 @@ func (r *run) stop(by Caller) error {
 	case !returned:
 		return both(err, fmt.Errorf("the event or message callback has not returned (its memory is still in use): %w", syscall.ETIMEDOUT))
 	case !r.session.dialReturned(deadline):
-		return both(err, fmt.Errorf("the dial callback has not returned (its memory is still in use): %w", syscall.ETIMEDOUT))
+		return both(err, errDialing)
 	case stuck && err == nil:
 		return fmt.Errorf("data_ready has not returned (set a data_release callback that wakes it; its memory is still in use): %w", syscall.ETIMEDOUT)
 	}

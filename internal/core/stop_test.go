@@ -241,6 +241,9 @@ func TestADialCallbackThatBlocksIsBounded(t *testing.T) {
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Fatalf("start took %v", took)
 	}
+	if err := s.Stop(Caller{}); !errors.Is(err, syscall.ETIMEDOUT) || !strings.Contains(err.Error(), "dial callback") {
+		t.Errorf("a stop while the callback runs: %v", err)
+	}
 	gate <- struct{}{}
 	<-blocks
 	blocks <- false

@@ -172,8 +172,21 @@ func TestBytesWaitForMinChunkNoLongerThanMinChunkWait(t *testing.T) {
 		t.Errorf("they waited %v only", took)
 	}
 	s.Stop(Caller{})
+	if err := s.SetOption("close_text", "\xff"); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("a text that is no UTF-8: %v", err)
+	}
+	small := ringtest.New(t, 1000)
+	if err := withMinChunk(t, ringURI(small), srv.url).Start(Caller{}); !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "the ring can hold") {
+		t.Errorf("a min_chunk over the ring: %v", err)
+	}
 	s.SetChunk(999)
 	if err := s.Start(Caller{}); !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "min_chunk=1000") {
 		t.Errorf("a min_chunk over the chunk size: %v", err)
 	}
+}
+
+func withMinChunk(t *testing.T, from, to string) *Session {
+	s := register(t, from, to)
+	s.SetOption("min_chunk", "1000")
+	return s
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -106,8 +107,9 @@ func (d *dialer) refuse(resp *http.Response) error {
 			mend = fmt.Sprintf("it redirects: use the address it names, %q", d.say(ShowURL(to)))
 		}
 	}
-	if seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31); err == nil { // RFC 9110 section 10.2.3
-		r.after = time.Duration(seconds) * time.Second
+	// RFC 9110 section 10.2.3; one that is beyond any number is long all the same.
+	if seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		r.after = time.Duration(min(seconds, math.MaxInt32)) * time.Second
 	}
 	r.error = fault(errno, "the server answered HTTP %s%s: %s", d.say(resp.Status), d.words(resp), mend)
 	return r

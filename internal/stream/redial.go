@@ -127,7 +127,7 @@ func (r *redial) run(d *dialer) {
 		if atLeast = 0; errors.As(err, &refused) {
 			atLeast = refused.after
 		}
-		if text := err.Error(); (first || refused != nil || errors.Is(err, syscall.EINVAL)) && text != told {
+		if text := err.Error(); (first || refused != nil || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPROTO)) && text != told {
 			d.cfg.Warn(text + ": it is tried again")
 			told = text
 		}

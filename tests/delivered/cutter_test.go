@@ -148,7 +148,7 @@ func (c *cutter) disturb(r *rand.Rand, quit <-chan struct{}) error {
 func (c *cutter) cut(r *rand.Rand, conn *cut) {
 	codes := []int{websocket.CloseGoingAway, websocket.CloseInternalServerErr, websocket.CloseServiceRestart,
 		websocket.CloseNormalClosure, websocket.CloseNoStatusReceived}
-	if !conn.answered && (c.tail || c.pongs) {
+	if !conn.answered {
 		// A close with 1000 or without a code that crosses the client's cannot
 		// be told from an answer to it, which is the one thing that a client
 		// can go by where there were no pongs.

@@ -5,6 +5,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -169,6 +170,37 @@ func TestTheCloseWaitsForTheTailsPong(t *testing.T) {
 	}
 	s.Close()
 	if s.Delivered() != 16384 || connections.Load() != 1 {
+		t.Errorf("%d bytes delivered, over %d connections", s.Delivered(), connections.Load())
+	}
+}
+
+// A service that is told that the audio is over gives its result and closes, and
+// then answers nothing more.
+func TestAServiceThatClosesAtTheLastWordHasEverything(t *testing.T) {
+	var connections atomic.Int32
+	url := serve(t, func(ws *websocket.Conn) {
+		connections.Add(1)
+		for {
+			kind, _, err := ws.ReadMessage()
+			if err != nil || kind == websocket.TextMessage {
+				break
+			}
+		}
+		_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(time.Second))
+		_, _ = io.Copy(io.Discard, ws.NetConn())
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	cfg := config(t, url)
+	word := "done"
+	cfg.Speech.CloseText, cfg.Speech.Linger = &word, 5*time.Second
+	s := open(t, ctx, cfg)
+	put(t, s, make([]byte, 3000))
+	if err := s.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if s.Delivered() != 3000 || connections.Load() != 1 {
 		t.Errorf("%d bytes delivered, over %d connections", s.Delivered(), connections.Load())
 	}
 }

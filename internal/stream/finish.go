@@ -73,6 +73,8 @@ func (s *Stream) part() error {
 			return err
 		}
 		s.parting, s.until = true, clock()
+		// Before what may have the server close: it need answer no ping after that.
+		s.link.ping(s.window.next, s.window.textsWritten, s.until)
 		if speech := &s.cfg.Speech; speech.CloseText != nil || speech.CloseBinary != nil {
 			s.until += int64(speech.Linger)
 			if speech.CloseText != nil {
@@ -82,7 +84,6 @@ func (s *Stream) part() error {
 				s.link.queue(opBinary, []byte(*speech.CloseBinary))
 			}
 		}
-		s.link.ping(s.window.next, s.window.textsWritten, clock())
 		if err := s.link.write(nil, false); err != nil {
 			return s.lose(err)
 		}

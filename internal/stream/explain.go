@@ -133,23 +133,34 @@ func (d *dialer) words(resp *http.Response) string {
 // and without the secrets that the dials told it and that it repeats.
 func (d *dialer) say(words string) string {
 	if d != nil { // nil: of a lane, whose trunk has a dialer
-		for _, secret := range d.secrets() {
-			if len(secret) >= 4 { // a shorter one is a number, or in any word
-				words = strings.ReplaceAll(words, secret, hidden)
-			}
-		}
+		words = mask(words, d.secrets())
 	}
 	return plain(words)
+}
+
+// mask hides what is secret in somebody's words.
+func mask(words string, secrets []string) string {
+	for _, secret := range secrets {
+		if len(secret) >= 4 { // a shorter one is a number, or in any word
+			words = strings.ReplaceAll(words, secret, hidden)
+		}
+	}
+	return words
+}
+
+// secretsOf are a user and password, and the forms in which they travel.
+func secretsOf(user *url.Userinfo) []string {
+	if user == nil {
+		return nil
+	}
+	password, _ := user.Password()
+	return append([]string{user.Username(), password, basic(user)[len("Basic "):]}, strings.Split(user.String(), ":")...)
 }
 
 // secrets are the URL's user, password and values, and those of the headers.
 func (d *dialer) secrets() (all []string) {
 	u := d.cfg.URL
-	if u.User != nil {
-		password, _ := u.User.Password()
-		all = append(all, u.User.Username(), password, basic(u.User)[len("Basic "):])
-		all = append(all, strings.Split(u.User.String(), ":")...)
-	}
+	all = append(all, secretsOf(u.User)...)
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		key, value, found := strings.Cut(pair, "=")
 		if !found {

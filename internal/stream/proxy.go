@@ -83,16 +83,22 @@ func (p *proxy) tunnel(conn net.Conn, address string) error {
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(head), ask)
 	if err != nil {
+		if text := p.say(err.Error()); strings.Contains(text, hidden) { // it has words of the answer
+			return fault(syscall.EPROTO, "%s", text)
+		}
 		return err
 	}
 	switch answer.StatusCode {
 	case http.StatusOK:
 		return nil
 	case http.StatusProxyAuthRequired:
-		return &refusal{error: fault(syscall.EACCES, "it answered HTTP %s: it wants user and password in its URL", plain(answer.Status))}
+		return &refusal{error: fault(syscall.EACCES, "it answered HTTP %s: it wants user and password in its URL", p.say(answer.Status))}
 	}
-	return &refusal{error: fault(syscall.EPROTO, "it answered HTTP %s", plain(answer.Status))}
+	return &refusal{error: fault(syscall.EPROTO, "it answered HTTP %s", p.say(answer.Status))}
 }
+
+// say is what the proxy said, fit for a sentence.
+func (p *proxy) say(words string) string { return plain(mask(words, secretsOf(p.url.User))) }
 
 // socks asks as RFC 1928 says, with the user and password of RFC 1929.
 func (p *proxy) socks(conn net.Conn, address string) error {

@@ -97,6 +97,8 @@ func TestAProxyIsNamedWhereItFails(t *testing.T) {
 		"forbids":    {"http://user:secret@" + answers("HTTP/1.1 403 No\x1b[31m\r\n\r\n"), syscall.EPROTO, "HTTP 403 No?[31m"},
 		"no reason":  {"http://user:secret@" + answers("HTTP/1.1 403\r\n\r\n"), syscall.EPROTO, "HTTP 403"},
 		"asks who":   {"http://user:secret@" + answers("HTTP/1.1 407 Who?\r\n\r\n"), syscall.EACCES, "user and password"},
+		"repeats":    {"http://user:secret@" + answers("HTTP/1.1 407 I know secret, dXNlcjpzZWNyZXQ=\r\n\r\n"), syscall.EACCES, "I know xxxxx, xxxxx"},
+		"malformed":  {"http://user:secret@" + answers("HTTP/1.1 200 OK\r\nsecret\r\n\r\n"), syscall.EPROTO, "xxxxx"},
 		"no proxy":   {"http://user:secret@" + answers("220 mail.example ESMTP\r\n"), syscall.EPROTO, "no HTTP"},
 		"silent":     {"http://user:secret@" + silent.Addr().String(), syscall.ETIMEDOUT, "no answer within"},
 		"no socks":   {"socks5://user:secret@" + speaker.Addr().String(), syscall.EPROTO, "SOCKS 5"},

@@ -254,46 +254,6 @@ func TestAConnectionEndsThoughAChildHoldsItsSocket(t *testing.T) {
 	}
 }
 
-// A stream moves to another server, which answers no pings.
-func TestAServerThatNoLongerAnswersPingsHoldsNobodyBackForLong(t *testing.T) {
-	var connections, read atomic.Int64
-	first := make(chan *websocket.Conn, 1)
-	url := serve(t, func(ws *websocket.Conn) {
-		n := connections.Add(1)
-		if n == 1 {
-			first <- ws
-		} else {
-			ws.SetPingHandler(func(string) error { return nil })
-		}
-		for {
-			_, p, err := ws.ReadMessage()
-			if err != nil {
-				return
-			}
-			if n > maxMutes+1 {
-				read.Add(int64(len(p)))
-			}
-		}
-	})
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	cfg := faultyConfig(t, url)
-	cfg.PongTimeout = 300 * time.Millisecond
-	s := open(t, ctx, cfg)
-	put(t, s, make([]byte, 8192))
-	turn(t, s, "the first pong", func() bool { return s.Figures().Answers })
-	(<-first).Close()
-	for read.Load() < 1<<20 {
-		put(t, s, make([]byte, 4096))
-		if err := s.Flush(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := connections.Load(); n != maxMutes+2 {
-		t.Errorf("%d connections", n)
-	}
-}
-
 // Bytes that a hung server's TCP takes are no answer to a ping.
 func TestAServerThatHangsIsNoticedThoughItsTCPTakesBytes(t *testing.T) {
 	hang := make(chan struct{})

@@ -94,7 +94,7 @@ func (s *Stream) part() error {
 	if s.closing || clock() < s.until {
 		return nil
 	}
-	if s.expectsPongs() && !s.complete() {
+	if s.acksKnown && !s.complete() {
 		return nil // a pong is to come, which a server may send later than the answer to a close
 	}
 	if err := s.link.attend(); err != nil {
@@ -118,7 +118,7 @@ func (s *Stream) judgeEnd() error {
 		_ = l.reason(l.readErr) // answers the server's close
 	}
 	s.processAcks()
-	mute := s.closing && !s.expectsPongs() && !givesReason(l.readErr)
+	mute := s.closing && !s.acksKnown && !givesReason(l.readErr)
 	switch {
 	case s.complete():
 	case s.closing && !s.acksKnown && l.closeAnswered():
@@ -138,16 +138,13 @@ func (s *Stream) judgeEnd() error {
 // answers no pings has nothing to answer before the close.
 func (s *Stream) answerDue(now int64) bool {
 	closed := s.until - int64(closeWait)
-	return s.expectsPongs() || s.closing && now-closed >= int64(s.cfg.PongTimeout)
+	return s.acksKnown || s.closing && now-closed >= int64(s.cfg.PongTimeout)
 }
 
 // loseSilent ends a connection whose server says nothing any more.
 func (s *Stream) loseSilent() error {
-	if s.closing && !s.expectsPongs() {
+	if s.closing && !s.acksKnown {
 		return s.untold()
-	}
-	if l := s.link.acks(); l.acked.Load() < 0 && !l.resumes {
-		s.mutes++
 	}
 	return s.lose(fault(syscall.ETIMEDOUT, "no pong within %v", s.cfg.PongTimeout))
 }

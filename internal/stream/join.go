@@ -33,7 +33,7 @@ func (s *Stream) adopt(c carrier) error {
 		case l.held < l.kept:
 			return fault(syscall.EPROTO, "%s says it holds %d bytes of a stream that can be sent again from %d on: a server that resumes notes the bytes between as missing, and answers Record-Offset: %d", host, l.held, l.kept, l.kept)
 		}
-		s.acksKnown, s.ignoring, s.mutes = true, false, 0
+		s.acksKnown, s.ignoring = true, false
 	}
 	s.cfg.Up(fmt.Sprintf("connected to %s", s.cfg.shown()))
 	if l.resumes {
@@ -110,7 +110,7 @@ func (s *Stream) processAcks() {
 		return
 	}
 	s.answers.Store(true)
-	s.acksKnown, s.ignoring, s.mutes = true, false, 0
+	s.acksKnown, s.ignoring = true, false
 	s.rtt.Store(l.rtt.Load())
 	if texts := l.ackedTexts.Load(); acked > s.confirmed || texts > s.window.textsGone {
 		s.confirm(acked, texts)

@@ -53,7 +53,7 @@ func (s *Stream) expectAck() bool {
 // were sent to a server which answers no pings, and so will never acknowledge
 // them.
 func (s *Stream) evictUnacked(size int) bool {
-	if s.link == nil || s.expectsPongs() || s.window.waiting > 0 {
+	if s.link == nil || s.acksKnown || s.window.waiting > 0 {
 		return false
 	}
 	if now := clock(); !s.ignoresPings(now) {
@@ -140,7 +140,7 @@ func (s *Stream) Flush() error {
 func (s *Stream) flush(more bool) error {
 	for s.link != nil {
 		now := clock()
-		if s.expectsPongs() && s.link.silent(now, s.cfg.PongTimeout) {
+		if s.acksKnown && s.link.silent(now, s.cfg.PongTimeout) {
 			return s.loseSilent()
 		}
 		paced := s.paceDue(now)
@@ -246,7 +246,7 @@ func (s *Stream) ask(end, now int64, alone bool) {
 	}
 	due -= since
 	switch {
-	case s.expectsPongs():
+	case s.acksKnown:
 		due = min(due, s.link.silenceDue(now, s.cfg.PongTimeout))
 	case !s.ignoresPings(now):
 		due = min(due, ignoreAfter/2)
@@ -262,19 +262,11 @@ func (s *Stream) ask(end, now int64, alone bool) {
 	s.wakeAfter(now, due)
 }
 
-// maxMutes is how many connections in a row are given up because a server that
-// answered pings before has answered none: it may hang. After that it is taken
-// for another server, which answers none.
-const maxMutes = 2
-
-// expectsPongs tells whether the server is one that answers pings.
-func (s *Stream) expectsPongs() bool { return s.acksKnown && s.mutes < maxMutes }
-
 // ignoresPings tells whether the server is taken for one that answers no pings
 // and so may never acknowledge anything: it has neither answered one nor said
 // what it holds, and one was sent ignoreAfter ago that has arrived there.
 func (s *Stream) ignoresPings(now int64) bool {
-	if s.expectsPongs() || s.ignoring || s.link == nil {
+	if s.acksKnown || s.ignoring || s.link == nil {
 		return s.ignoring
 	}
 	ping, pending := s.link.acks().oldestPing()

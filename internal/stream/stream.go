@@ -135,7 +135,6 @@ type Stream struct {
 	gaps      gaps
 	skipping  bool // what is put is given up, until there is a connection
 	acksKnown bool // the server has answered a ping, or said what it holds
-	mutes     int  // connections in a row that were given up as silent without a pong
 	ignoring  bool // the server is taken for one that answers no pings
 
 	sent        atomic.Int64 // bytes written, each counted once
